@@ -1,0 +1,1 @@
+"""Architecture programs: each model family's forward pass over symbolic tensors, op by op."""

@@ -1,0 +1,167 @@
+"""What all decoder programs share: embedding, the run of blocks, head and loss, as transformers computes them.
+
+A program builds its parameters once and can then be run on any tape. Local variables live as long as
+they do in the model code, which is what decides the peak between two operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from memcalc.architectures.layers import Linear, Maker
+from memcalc.architectures.spec import DecoderSpec, Template, templates
+from memcalc.formats import Format
+from memcalc.tensors import ops
+from memcalc.tensors.autograd import checkpointed
+from memcalc.tensors.ops import AttentionCall
+from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.tensor import Parameter, Tensor
+
+
+@dataclass(slots=True)
+class Run:
+    """How one forward pass is made. ``batch`` sequences of ``length`` new tokens, after ``past`` cached ones."""
+
+    batch: Size
+    length: Size
+    attention: AttentionCall
+    eager: bool = False
+    padded: bool = False
+    checkpointing: bool = False
+    training: bool = True
+    past: Size = 0
+    cache: Cache | None = None
+    last_logits: bool = False
+    compute: Format = Format.BF16
+
+
+@dataclass(slots=True)
+class Cache:
+    """transformers' DynamicCache: one pair of keys and values for each template block."""
+
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+    def update(self, index: int, key: Tensor, value: Tensor, window: int | None, total: Size) -> tuple[Tensor, Tensor]:
+        """Append to layer ``index``: each of keys and values is copied into a longer tensor; a sliding layer
+        keeps a view of the last window - 1 tokens of it, and with that the whole storage until the next step."""
+        self.keys[index] = self._joined(key, total)
+        self.values[index] = self._joined(value, total)
+        return self.keys[index], self.values[index]
+
+    @staticmethod
+    def _joined(new: Tensor, total: Size) -> Tensor:
+        batch, heads, _, d = new.shape
+        shape = (batch, heads, total, d)
+        joined = fresh(new.tape, shape, new.format, "cat (cache)")
+        joined.storage.record.component = "kv_cache"
+        return joined
+
+
+class Decoder:
+    """A decoder-only model with a language-modelling head.
+
+    Families subclass it and give ``build_block``, ``block`` and the embedding.
+    """
+
+    def __init__(self, spec: DecoderSpec, maker: Maker, unroll: bool = False) -> None:
+        self.spec = spec
+        self.maker = maker
+        self.plan: list[Template] = templates([spec.window(i) for i in range(spec.layers)], unroll)
+        self.table = maker.parameter("embedding", spec.vocab, spec.hidden)
+        self.build()
+        if not spec.tied:
+            self.head: Linear = Linear(maker.parameter("lm_head.weight", spec.vocab, spec.hidden))
+        else:
+            self.head = Linear(self.table)
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return self.maker.parameters
+
+    # What a family fills in.
+
+    def build(self) -> None:
+        """Make the parameters between the embedding and the head."""
+        raise NotImplementedError
+
+    def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
+        """Buffers that live on the device beside the parameters."""
+        return []
+
+    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> Tensor:
+        """From token embeddings to the first hidden states, both (batch, length, hidden)."""
+        raise NotImplementedError
+
+    def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
+        """One decoder block on hidden states (batch, length, hidden)."""
+        raise NotImplementedError
+
+    def final(self, hidden: Tensor) -> Tensor:
+        """The norm after the last block."""
+        raise NotImplementedError
+
+    def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
+        """Tensors made once and used by every block (rotary cosines and sines)."""
+        return []
+
+    # The same for all.
+
+    def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
+        """The base model: everything up to and including the final norm."""
+        inputs_embeds = ops.embedding(ids, self.table)
+        positions = fresh(tape, (1, run.length), Format.INT64, "position ids")
+        positions.storage.record.name = "position_ids"
+        mask = self.attention_mask(tape, run, inputs_embeds.format)
+        shared = self.shared(tape, run, inputs_embeds.format)
+        hidden = self.embed(inputs_embeds, positions, run)
+        phase = tape.sections[-1].phase
+        for index, template in enumerate(self.plan):
+            tape.begin(phase, template.label, template.repeat, template.group)
+            if run.checkpointing:
+                hidden = self._checkpointed(tape, index, hidden, run, [*shared, positions], mask)
+            else:
+                hidden = self.block(index, hidden, run, shared, mask)
+        tape.begin(phase, "head")
+        return self.final(hidden)
+
+    def _checkpointed(
+        self, tape: Tape, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None
+    ) -> Tensor:
+        inputs = [hidden, *shared] + ([mask] if mask is not None else [])
+        return checkpointed(tape, lambda: self.block(index, hidden, run, shared, mask), inputs)
+
+    def attention_mask(self, tape: Tape, run: Run, fmt: Format) -> Tensor | None:
+        """The mask that transformers builds: none where the kernel's own causal rule does, else (1 or batch, 1,
+        length, past + length), boolean for sdpa and in the model's format for eager attention."""
+        if not (run.eager or run.padded):
+            return None
+        rows = run.batch if run.padded else 1
+        shape = (rows, 1, run.length, run.past + run.length)
+        allowed = fresh(tape, shape, Format.BOOL, "attention mask")
+        if not run.eager:
+            return allowed
+        return fresh(tape, shape, fmt, "attention mask")
+
+    def logits(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
+        """The model with its head: logits (batch, length or 1, vocab)."""
+        hidden = self.hidden_states(tape, ids, run)
+        if run.last_logits:
+            hidden = hidden.view(run.batch, 1, self.spec.hidden)
+        return self.head(hidden)
+
+    def loss(self, tape: Tape, ids: Tensor, labels: Tensor, run: Run) -> Tensor:
+        """Forward pass and transformers' ForCausalLMLoss: logits upcast to fp32, cross entropy over all of them.
+
+        Logits and last hidden states live until the loss is taken."""
+        hidden = self.hidden_states(tape, ids, run)
+        logits = self.head(hidden)
+        wide = ops.to(logits, Format.FP32)
+        padded = fresh(tape, (run.batch, run.length + 1), Format.INT64, "padded labels")
+        # The shifted labels of a single sequence are contiguous already: no copy.
+        shifted = padded if tape.one_sequence else fresh(tape, (run.batch, run.length), Format.INT64, "labels")
+        loss = ops.cross_entropy(wide, shifted)
+        del hidden, logits, wide, padded, shifted
+        return loss

@@ -1,0 +1,115 @@
+"""Layers that hold parameters: linear (with LoRA), norms, embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from memcalc.formats import Format
+from memcalc.tensors import ops
+from memcalc.tensors.tensor import Parameter, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters as PEFT attaches them: rank, which linear layers, their format, dropout on their input."""
+
+    rank: int
+    targets: tuple[str, ...] | None
+    format: Format
+    dropout: float
+
+    def covers(self, name: str) -> bool:
+        """Whether the linear layer called ``name`` ("q_proj") gets an adapter (targets None: all linear ones)."""
+        return self.targets is None or name in self.targets
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes the parameters of a model in its format, counting what it makes."""
+
+    format: Format
+    lora: Lora | None = None
+    parameters: list[Parameter] = field(default_factory=list)
+    linear_names: set[str] = field(default_factory=set)
+
+    def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
+        one = Parameter(name, shape, self.format, repeat, trainable=self.lora is None)
+        self.parameters.append(one)
+        return one
+
+    def adapter(self, name: str, *shape: int, repeat: int) -> Parameter:
+        assert self.lora is not None
+        one = Parameter(name, shape, self.lora.format, repeat)
+        self.parameters.append(one)
+        return one
+
+    def linear(
+        self, path: str, name: str, inputs: int, outputs: int, bias: bool, repeat: int = 1, transposed: bool = False
+    ) -> Linear:
+        """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout)."""
+        self.linear_names.add(name)
+        full = f"{path}.{name}"
+        shape = (inputs, outputs) if transposed else (outputs, inputs)
+        layer = Linear(self.parameter(f"{full}.weight", *shape, repeat=repeat), transposed)
+        if bias:
+            layer.bias = self.parameter(f"{full}.bias", outputs, repeat=repeat)
+        if self.lora is not None and self.lora.covers(name):
+            layer.lora = self.lora
+            layer.down = self.adapter(f"{full}.lora_A.weight", self.lora.rank, inputs, repeat=repeat)
+            layer.up = self.adapter(f"{full}.lora_B.weight", outputs, self.lora.rank, repeat=repeat)
+        return layer
+
+
+@dataclass(slots=True)
+class Linear:
+    """``nn.Linear`` or Conv1D, with its adapter if it has one."""
+
+    weight: Parameter
+    transposed: bool = False
+    bias: Parameter | None = None
+    lora: Lora | None = None
+    down: Parameter | None = None
+    up: Parameter | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.transposed and self.bias is not None:
+            result = ops.conv1d(x, self.weight, self.bias)
+        else:
+            result = ops.linear(x, self.weight, self.bias)
+        if self.lora is None:
+            return result
+        assert self.down is not None and self.up is not None
+        fmt = result.format
+        # PEFT casts the input to the adapter's format; the sum has the wider format and is cast back.
+        x = ops.to(x, self.down.format)
+        result = ops.add(
+            result,
+            ops.scale(ops.linear(ops.linear(ops.dropout(x, self.lora.dropout), self.down), self.up)),
+        )
+        return ops.to(result, fmt)
+
+
+def rms_norm(x: Tensor, weight: Parameter) -> Tensor:
+    """transformers' LlamaRMSNorm, written out in elementwise operators in fp32."""
+    fmt = x.format
+    x = ops.to(x, Format.FP32)
+    variance = ops.mean_last(ops.power(x))
+    x = ops.mul(x, ops.rsqrt(ops.add_scalar(variance)))
+    return ops.mul(ops.to(x, fmt), weight)
+
+
+def gelu_new(x: Tensor) -> Tensor:
+    """transformers' NewGELUActivation: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), seven operators."""
+    return ops.mul(ops.scale(x), ops.add_scalar(ops.tanh(ops.scale(ops.add(x, ops.scale(ops.power(x)))))))
+
+
+def activation(name: str, x: Tensor) -> Tensor:
+    """The feed-forward activation by its Hugging Face name."""
+    if name in ("silu", "swish"):
+        return ops.silu(x)
+    if name == "gelu_new":
+        return gelu_new(x)
+    return ops.gelu(x)
+
+
+KNOWN_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_pytorch_tanh")

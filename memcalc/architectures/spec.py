@@ -1,0 +1,78 @@
+"""What a decoder is made of, as its configuration says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSpec:
+    """A decoder-only language model's sizes and choices. Lengths in tokens or values, nothing in bytes.
+
+    ``family`` names the program that runs it. ``ffn`` is the feed-forward width; ``kv_heads`` < ``heads``
+    means grouped-query attention; ``windows`` holds each layer's sliding window (None: full attention);
+    ``learned_positions`` limits the sequence, ``max_positions`` is what the configuration was made for.
+    """
+
+    family: Literal["gpt2", "llama"]
+    vocab: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    max_positions: int
+    activation: str
+    tied: bool
+    learned_positions: bool = False
+    qkv_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    embedding_dropout: float = 0.0
+    residual_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    windows: tuple[int | None, ...] = ()
+
+    def window(self, layer: int) -> int | None:
+        """The sliding window of a layer, or None."""
+        return self.windows[layer] if self.windows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One block that is run, standing for ``repeat`` equal ones.
+
+    ``layer`` is the first layer it stands for. Templates with the same ``group`` follow one another and
+    repeat together (a period of a layer pattern).
+    """
+
+    layer: int
+    repeat: int
+    group: int
+    label: str
+
+
+def templates(kinds: list[object], unroll: bool = False) -> list[Template]:
+    """Which layers to run, so that all ``len(kinds)`` are accounted for exactly.
+
+    ``kinds`` says what distinguishes the layers. The first period and the last layers are run as they are
+    (their neighbours differ from a middle layer's), one period in between stands for all that are equal.
+
+    >>> [(t.layer, t.repeat) for t in templates(["same"] * 32)]
+    [(0, 1), (1, 30), (31, 1)]
+    """
+    total = len(kinds)
+    period = next(p for p in range(1, total + 1) if all(kinds[i] == kinds[i - p] for i in range(p, total)))
+    repeats = (total - 2 * period) // period
+    if unroll or repeats < 2:
+        return [Template(i, 1, i, f"block {i + 1}") for i in range(total)]
+    plan = [Template(i, 1, i, f"block {i + 1}") for i in range(period)]
+    last = period * (repeats + 1)
+    for i in range(period, 2 * period):
+        label = f"blocks {i + 1}–{last - 2 * period + i + 1}" if period > 1 else f"blocks {i + 1}–{last}"
+        plan.append(Template(i, repeats, period, label))
+    plan += [Template(i, 1, i, f"block {i + 1}") for i in range(last, total)]
+    return plan

@@ -1,0 +1,1 @@
+"""Inference: one forward pass, or prefill and decode with a growing cache."""

@@ -1,0 +1,70 @@
+"""A generation as a timeline: load, prefill, first and last decode step; or one forward pass.
+
+Mirrors ``torch.no_grad`` generation with transformers' DynamicCache. Decode steps only grow, so the first
+and the last are run and the last is the largest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from memcalc.architectures.decoder import Cache, Decoder, Run
+from memcalc.formats import Format
+from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.tensor import Tensor
+from memcalc.tensors.timeline import Segment, segments
+from memcalc.timeline import Stage
+
+
+def forward_stages(program: Decoder, run: Run, weights: int, one_sequence: bool, one_token: bool) -> list[Stage]:
+    """One forward pass without a cache that gives all logits."""
+    tape = Tape(one_sequence, one_token)
+    parts = _pass(program, replace(run, cache=None, training=False), tape, "forward")
+    base = {"weights": weights}
+    return [Stage("load", 0, base, [], []), Stage("forward", 1, base, parts, [])]
+
+
+def generation_stages(
+    program: Decoder, run: Run, weights: int, prompt: Size, new_tokens: Size, one_sequence: bool, one_token: bool
+) -> list[Stage]:
+    """Prefill of ``prompt`` tokens, then ``new_tokens`` - 1 decode steps."""
+    base = {"weights": weights}
+    tape = Tape(one_sequence, one_token)
+    cache = Cache()
+    prefill = _pass(program, replace(run, length=prompt, past=0, cache=cache, training=False), tape, "prefill")
+    found = [Stage("load", 0, base, [], []), Stage("prefill", 1, base, prefill, [])]
+    lengths: list[Size] = [prompt, prompt + new_tokens - 2]
+    for step, past in enumerate(lengths, start=2):
+        found.append(_decode_stage(program, run, base, past, one_sequence, step))
+    return found
+
+
+def _decode_stage(
+    program: Decoder, run: Run, base: dict[str, Size], past: Size, one_sequence: bool, step: int
+) -> Stage:
+    tape = Tape(one_sequence, True)
+    cache = Cache()
+    spec = program.spec
+    for index, template in enumerate(program.plan):
+        tape.begin("cache", template.label, template.repeat, template.group)
+        shape = (run.batch, spec.kv_heads, past, spec.head_dim)
+        for store in (cache.keys, cache.values):
+            one = fresh(tape, shape, run.compute, "cat (cache)")
+            one.storage.record.component = "kv_cache"
+            store[index] = one
+            del one
+    parts = _pass(program, replace(run, length=1, past=past, cache=cache, training=False), tape, "decode")
+    held = [one for one in parts if one.phase == "cache"]
+    return Stage("decode", step, base, [one for one in parts if one.phase != "cache"], held)
+
+
+def _pass(program: Decoder, run: Run, tape: Tape, phase: str) -> list[Segment]:
+    """One forward pass on ``tape``; returns all its segments."""
+    tape.grad_enabled = False
+    tape.begin(phase, "embedding")
+    ids: Tensor = fresh(tape, (run.batch, run.length), Format.INT64, "input ids")
+    logits = program.logits(tape, ids, run)
+    parts = segments(tape)
+    del logits
+    return parts

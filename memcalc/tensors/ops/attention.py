@@ -1,0 +1,183 @@
+"""Scaled dot-product attention: which kernel runs, and what each keeps.
+
+Shapes: query (batch, heads, queries, d); key and value (batch, kv_heads, keys, d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from memcalc.formats import Format
+from memcalc.tensors.autograd import graph_node, keep
+from memcalc.tensors.ops.elementwise import Grads, add, contiguous, dropout, fresh, scale, to
+from memcalc.tensors.ops.matmul import batched_product
+from memcalc.tensors.ops.norm import softmax
+from memcalc.tensors.tape import Size
+from memcalc.tensors.tensor import Shape, Tensor
+
+Kernel = Literal["flash", "efficient", "math"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """What decides the kernel, besides the tensors: the preference and the card's compute capability."""
+
+    preference: str = "sdpa"
+    capability: float = 8.0
+
+
+def chosen_kernel(fmt: Format, head_dim: int, grouped: bool, masked: bool, call: AttentionCall) -> Kernel:
+    """The kernel that ``F.scaled_dot_product_attention`` runs on CUDA in torch 2.13.
+
+    flash: 16-bit, no explicit mask, head size at most 256, compute capability 8.0 or later; grouped queries
+    allowed. memory-efficient: head size a multiple of 8 (16-bit) or 4 (fp32), no grouped queries; bf16 from
+    capability 8.0. math: whatever is left [aten/src/ATen/native/transformers/cuda/sdp_utils.cpp].
+    """
+    flash = fmt.is_half and not masked and head_dim <= 256 and call.capability >= 8.0
+    efficient = (
+        not grouped
+        and head_dim % (8 if fmt.is_half else 4) == 0
+        and (fmt is not Format.BF16 or call.capability >= 8.0)
+    )
+    if call.preference in ("sdpa", "flash") and flash:
+        return "flash"
+    if call.preference in ("sdpa", "flash", "efficient") and efficient:
+        return "efficient"
+    return "math"
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, call: AttentionCall, p: float) -> Tensor:
+    """``F.scaled_dot_product_attention``; the result is (batch, heads, queries, d), laid out as
+    (batch, queries, heads, d) by the fused kernels. Under autocast the inputs are cast first."""
+    tape = query.tape
+    if tape.autocast is not None:
+        fmt = tape.autocast.format
+        query, key, value = to(query, fmt), to(key, fmt), to(value, fmt)
+    kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call)
+    if kernel == "math":
+        return _math(query, key, value, mask, grouped, p)
+    return _fused(query, key, value, mask, kernel)
+
+
+def _fused(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kernel: Kernel
+) -> Tensor:
+    tape, fmt = query.tape, query.format
+    if kernel == "flash" and query.shape[-1] % 8:  # flash pads the head size to a multiple of 8
+        padded = (query.shape[-1] + 7) // 8 * 8
+        query, key, value = (contiguous(one, True, (*one.shape[:-1], padded), "pad") for one in (query, key, value))
+    shapes = [one.shape for one in (query, key, value) if one.needs_grad]
+    bias = fresh(tape, mask.shape, fmt, "attention bias") if mask is not None else None
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, f"{kernel} attention (gradient)") for shape in shapes]
+
+    node = graph_node(tape, (query, key, value), backward)
+    kept = [query, key, value] + ([bias] if bias is not None else [])
+    if node is not None:
+        keep(tape, node, kept)
+    out = Tensor(tape.storage(query.shape, fmt, f"{kernel} attention"), query.shape, fmt, node)
+    batch, heads, queries, _ = query.shape
+    if kernel == "flash":
+        sums = fresh(tape, (batch, heads, queries), Format.FP32, "logsumexp")
+        random = [fresh(tape, (2,), Format.INT64, "rng state"), fresh(tape, (1,), Format.INT64, "rng state")]
+    else:
+        # The efficient kernel pads the rows to 32, and only makes them when a gradient is needed.
+        rows: Size = (queries + 31) // 32 * 32 if node is not None else 0
+        sums = fresh(tape, (batch, heads, rows), Format.FP32, "logsumexp")
+        random = [fresh(tape, (1,), Format.INT64, "rng state") for _ in range(2)]
+    if node is not None:
+        keep(tape, node, (out, sums, *random))
+    return out
+
+
+def _math(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, p: float
+) -> Tensor:
+    """The composite that remains [_scaled_dot_product_attention_math]: 16-bit inputs are computed in fp32."""
+    tape = query.tape
+    origin = query.format
+    one = tape.one_sequence
+    query, key, value = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
+    query = scale(query)
+    batch, heads, queries, d = query.shape
+    keys = key.shape[2]
+    if mask is None and not tape.one_token:
+        # is_causal: a triangle of booleans, then the same in the compute format
+        triangle = fresh(tape, (queries, keys), Format.BOOL, "causal triangle")
+        lower = fresh(tape, (queries, keys), Format.BOOL, "causal triangle")
+        del triangle
+        mask = fresh(tape, (queries, keys), query.format, "causal bias")
+        del lower
+    elif mask is not None:
+        mask = fresh(tape, mask.shape, query.format, "attention bias")
+    if grouped:
+        key = _repeated(key, heads)
+        value = _repeated(value, heads)
+    key = scale(key)  # key.transpose(-2, -1) * scale
+    scores = batched_product(query, key, (batch, heads, queries, keys), (not one, False))
+    del query, key
+    if mask is not None:
+        add(scores, mask, in_place=True)
+        del mask
+    weights = softmax(scores, op="safe_softmax")
+    del scores
+    weights = dropout(weights, p)
+    out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not grouped))
+    del value
+    out = to(out, origin)
+    to(weights.detach(), origin)
+    return out
+
+
+def _repeated(x: Tensor, heads: int) -> Tensor:
+    """``repeat_kv`` / ``repeat_interleave``: keys or values copied to every query head; backward sums."""
+    batch, kv_heads, length, d = x.shape
+    if kv_heads == heads:
+        return x
+    tape, fmt, shape = x.tape, x.format, x.shape
+
+    from memcalc.tensors.autograd import operator
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "sum (gradient)")]
+
+    return operator(tape, "repeat_kv", (x,), (batch, heads, length, d), fmt, backward)
+
+
+repeat_kv = _repeated
+
+
+def attend_eager(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    p: float,
+    softmax_format: Format | None,
+    copies_output: bool,
+) -> Tensor:
+    """Attention written out in Python, as transformers' ``eager_attention_forward`` does: product, scaling,
+    mask, softmax (in ``softmax_format``), back to the value's format, dropout, product.
+
+    The result is (batch, queries, heads, d)."""
+    tape = query.tape
+    one = tape.one_sequence
+    batch, heads, queries, d = query.shape
+    kv_heads, keys = key.shape[1], key.shape[2]
+    repeated = kv_heads != heads
+    key = _repeated(key, heads)
+    value = _repeated(value, heads)
+    shape: Shape = (batch, heads, queries, keys)
+    fmt = query.format
+    scores = batched_product(query, key, shape, (not one, not one and not repeated))
+    scores = scale(scores)
+    if mask is not None:
+        scores = add(scores, mask)
+    weights = softmax(scores, softmax_format)
+    del scores
+    weights = to(weights, fmt)
+    weights = dropout(weights, p)
+    out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not repeated))
+    return contiguous(out, copies_output and not tape.one_token, (batch, queries, heads, d))

@@ -1,0 +1,111 @@
+"""Matrix products: linear layers, Conv1D, batched products of attention, and the embedding look-up."""
+
+from __future__ import annotations
+
+from memcalc.formats import Format
+from memcalc.tensors.autograd import operator
+from memcalc.tensors.ops.elementwise import Grads, contiguous, fresh, to
+from memcalc.tensors.tensor import Parameter, Shape, Tensor
+
+
+def linear(x: Tensor, weight: Parameter, bias: Parameter | None = None) -> Tensor:
+    """``F.linear(x, weight, bias)``, weight (out, in): keeps x if the weight is trained, and nothing of its own
+    for x's gradient (the weight lives anyway). Gradients of x and weight leave through views."""
+    return _product(x, weight, bias, weight.shape[0], weight_first=False)
+
+
+def conv1d(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
+    """transformers' Conv1D (GPT-2): ``addmm(bias, x, weight)``, weight (in, out), not transposed on the way."""
+    return _product(x, weight, bias, weight.shape[1], weight_first=True)
+
+
+def _product(x: Tensor, weight: Parameter, bias: Parameter | None, out_features: int, weight_first: bool) -> Tensor:
+    tape = x.tape
+    compute = tape.autocast.format if tape.autocast else x.format
+    x = to(x, compute)
+    w = _cast_weight(x, weight, compute)
+    b = _cast_weight(x, bias, compute) if bias is not None else None
+    x_shape, w_shape = x.shape, weight.shape
+    needs_x, needs_w = x.needs_grad, w.needs_grad
+    needs_b = b is not None and b.needs_grad
+    b_shape: Shape = bias.shape if bias is not None else ()
+
+    def backward(grad: Tensor) -> Grads:
+        grad_b = fresh(tape, b_shape, compute, "sum (bias gradient)") if needs_b else None
+        grad_x = fresh(tape, x_shape, compute, "mm (input gradient)") if needs_x else None
+        grad_w = fresh(tape, w_shape, compute, "mm (weight gradient)") if needs_w else None
+        grads: Grads = [grad_b] if needs_b else []
+        ordered = (grad_w, grad_x) if weight_first else (grad_x, grad_w)
+        for one, viewed in zip(ordered, (not weight_first, True), strict=True):
+            if one is not None:
+                one.is_view = viewed
+                grads.append(one)
+        return grads
+
+    sources: list[Tensor | Parameter] = [b] if b is not None else []
+    sources += [w, x] if weight_first else [x, w]
+    keeps = [x] if needs_w else []
+    if needs_x and isinstance(w, Tensor):
+        keeps.append(w)
+    return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps)
+
+
+def _cast_weight(x: Tensor, weight: Parameter, fmt: Format) -> Tensor | Parameter:
+    """The weight as the product takes it. Under autocast an fp32 weight is cast; the copy of a trained one is
+    cached until autocast ends [at::autocast::cached_cast]."""
+    tape = x.tape
+    if weight.format is fmt:
+        return weight
+    cache = tape.autocast.cache if tape.autocast else {}
+    found = cache.get(weight)
+    if found is not None:
+        return found
+
+    def backward(grad: Tensor) -> Grads:
+        return [grad]
+
+    copy = operator(tape, "to (weight)", (weight,), weight.shape, fmt, backward)
+    copy.storage.record.name = weight.name
+    if weight.needs_grad and tape.autocast:
+        copy.storage.record.component = "activations"
+        cache[weight] = copy
+    return copy
+
+
+def batched_product(a: Tensor, b: Tensor, shape: Shape, copies: tuple[bool, bool] = (False, False)) -> Tensor:
+    """``torch.matmul`` of two activations (bmm): keeps each for the other's gradient. ``copies`` says which of
+    them is laid out so that folding its leading dimensions into one copies it."""
+    tape = a.tape
+    if tape.autocast is not None:
+        a, b = to(a, tape.autocast.format), to(b, tape.autocast.format)
+    a, b = contiguous(a, copies[0]), contiguous(b, copies[1])
+    a_shape, b_shape, fmt = a.shape, b.shape, a.format
+    needs_a, needs_b = a.needs_grad, b.needs_grad
+    keeps = ([a] if needs_b else []) + ([b] if needs_a else [])
+
+    def backward(grad: Tensor) -> Grads:
+        grads: Grads = []
+        if needs_a:
+            grads.append(_viewed(fresh(tape, a_shape, fmt, "bmm (gradient)")))
+        if needs_b:
+            grads.append(_viewed(fresh(tape, b_shape, fmt, "bmm (gradient)")))
+        return grads
+
+    return operator(tape, "bmm", (a, b), shape, fmt, backward, keeps)
+
+
+def _viewed(x: Tensor) -> Tensor:
+    x.is_view = True
+    return x
+
+
+def embedding(ids: Tensor, table: Parameter) -> Tensor:
+    """``F.embedding``: keeps the ids; the gradient is dense, of the whole table's size."""
+    tape, fmt = ids.tape, table.format
+    w_shape = table.shape
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, w_shape, fmt, "embedding (gradient)")]
+
+    out = operator(tape, "embedding", (table,), (*ids.shape, table.shape[1]), fmt, backward, (ids,))
+    return out

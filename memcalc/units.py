@@ -1,0 +1,55 @@
+"""Bytes are integers everywhere inside; this is the only place that turns them into words.
+
+Binary units (KiB, MiB, GiB: powers of 1024) come first, as drivers and frameworks count them;
+decimal GB (powers of 1000, as cards are sold) only beside them.
+"""
+
+from __future__ import annotations
+
+KiB = 1024
+MiB = 1024**2
+GiB = 1024**3
+GB = 1000**3
+
+_BINARY = ((1024**5, "PiB"), (1024**4, "TiB"), (GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB"))
+_DECIMAL = ((1000**5, "PB"), (1000**4, "TB"), (GB, "GB"), (1000**2, "MB"), (1000, "kB"))
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, never in exponent form: 1.234 -> '1.23', 12.34 -> '12.3', 1234.5 -> '1,234'."""
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    if abs(value) >= 9.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}"
+
+
+def _scaled(size: float, steps: tuple[tuple[int, str], ...]) -> str:
+    for factor, name in steps:
+        # 0.9995 of a unit already rounds to 1.00 of it.
+        if abs(size) >= factor * 0.9995:
+            return f"{_digits(size / factor)} {name}"
+    return f"{size:,.0f} B"
+
+
+def binary(size: float) -> str:
+    """``size`` bytes for a reader, in the largest binary unit that fits: ``binary(17179869184) == '16.0 GiB'``."""
+    return _scaled(size, _BINARY)
+
+
+def decimal(size: float) -> str:
+    """``size`` bytes in decimal units, as on a card's box: ``decimal(17179869184) == '17.2 GB'``."""
+    return _scaled(size, _DECIMAL)
+
+
+def gib(size: float) -> float:
+    """``size`` bytes as a number of GiB, for axes."""
+    return size / GiB
+
+
+def count(value: float) -> str:
+    """A number of parameters or tokens: ``count(8030261248) == '8.03B'``, ``count(124439808) == '124M'``."""
+    for factor, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor * 0.9995:
+            return f"{_digits(value / factor)}{name}"
+    return f"{value:,.0f}"
