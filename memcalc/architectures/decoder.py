@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from memcalc.architectures.layers import Linear, Maker
 from memcalc.architectures.spec import DecoderSpec, Template, templates
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.autograd import checkpointed
+from memcalc.tensors.autograd import checkpointed, graph_leaf
 from memcalc.tensors.ops import AttentionCall
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape
@@ -91,8 +93,13 @@ class Decoder:
         """Buffers that live on the device beside the parameters."""
         return []
 
-    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> Tensor:
-        """From token embeddings to the first hidden states, both (batch, length, hidden)."""
+    def embeddings(self) -> list[Parameter]:
+        """The embedding tables."""
+        return [self.table]
+
+    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> tuple[Tensor, ...]:
+        """From token embeddings (batch, length, hidden) to the first hidden states of that shape, and the local
+        variables that live on beside them."""
         raise NotImplementedError
 
     def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
@@ -111,21 +118,28 @@ class Decoder:
 
     def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
         """The base model: everything up to and including the final norm."""
+        padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask") if run.padded else None
         inputs_embeds = ops.embedding(ids, self.table)
+        if run.checkpointing and self.maker.lora is not None:
+            # PEFT makes the embedding's output need a gradient, so that checkpointed blocks have one to pass back.
+            inputs_embeds.node = graph_leaf(tape)
         positions = fresh(tape, (1, run.length), Format.INT64, "position ids")
-        positions.storage.record.name = "position_ids"
-        mask = self.attention_mask(tape, run, inputs_embeds.format)
+        positions.storage.record.fixed = True
+        masks = self.attention_masks(tape, run, inputs_embeds.format)
         shared = self.shared(tape, run, inputs_embeds.format)
-        hidden = self.embed(inputs_embeds, positions, run)
+        hidden, *others = self.embed(inputs_embeds, positions, run)
         phase = tape.sections[-1].phase
         for index, template in enumerate(self.plan):
+            mask = masks[self.spec.window(template.layer)]
             tape.begin(phase, template.label, template.repeat, template.group)
             if run.checkpointing:
                 hidden = self._checkpointed(tape, index, hidden, run, [*shared, positions], mask)
             else:
                 hidden = self.block(index, hidden, run, shared, mask)
         tape.begin(phase, "head")
-        return self.final(hidden)
+        hidden = self.final(hidden)
+        del padding, inputs_embeds, positions, masks, shared, others
+        return hidden
 
     def _checkpointed(
         self, tape: Tape, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None
@@ -133,17 +147,29 @@ class Decoder:
         inputs = [hidden, *shared] + ([mask] if mask is not None else [])
         return checkpointed(tape, lambda: self.block(index, hidden, run, shared, mask), inputs)
 
-    def attention_mask(self, tape: Tape, run: Run, fmt: Format) -> Tensor | None:
-        """The mask that transformers builds: none where the kernel's own causal rule does, else (1 or batch, 1,
-        length, past + length), boolean for sdpa and in the model's format for eager attention."""
-        if not (run.eager or run.padded):
+    def attention_masks(self, tape: Tape, run: Run, fmt: Format) -> dict[int | None, Tensor | None]:
+        """transformers' masks, one for each window among the layers, (1 or batch, 1, length, past + length):
+        none where the kernel's own causal rule does, boolean for sdpa, in the model's format for eager."""
+        return {one: self._mask(tape, run, fmt, one) for one in dict.fromkeys(self.spec.windows or (None,))}
+
+    def _mask(self, tape: Tape, run: Run, fmt: Format, window: int | None) -> Tensor | None:
+        keys = run.past + run.length
+        # [transformers masking_utils.py, _ignore_causal_mask_sdpa]
+        sliding = window is not None and bool(np.max(keys) >= window)
+        if not (run.eager or run.padded or sliding):
             return None
-        rows = run.batch if run.padded else 1
-        shape = (rows, 1, run.length, run.past + run.length)
-        allowed = fresh(tape, shape, Format.BOOL, "attention mask")
+        if sliding and not (isinstance(run.past, int) and run.past == 0):
+            keys = np.minimum(keys, window) if isinstance(keys, np.ndarray) else min(keys, window)
+        shape = (1, 1, run.length, keys)
+        causal = fresh(tape, shape, Format.BOOL, "causal mask")
+        allowed = fresh(tape, shape, Format.BOOL, "causal mask")
+        del causal
+        if run.padded:
+            shape = (run.batch, *shape[1:])
+            allowed = fresh(tape, shape, Format.BOOL, "causal and padding mask")
         if not run.eager:
             return allowed
-        return fresh(tape, shape, fmt, "attention mask")
+        return fresh(tape, (run.batch, *shape[1:]), fmt, "additive mask")
 
     def logits(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
         """The model with its head: logits (batch, length or 1, vocab)."""
@@ -162,6 +188,7 @@ class Decoder:
         padded = fresh(tape, (run.batch, run.length + 1), Format.INT64, "padded labels")
         # The shifted labels of a single sequence are contiguous already: no copy.
         shifted = padded if tape.one_sequence else fresh(tape, (run.batch, run.length), Format.INT64, "labels")
+        padded.storage.record.fixed = shifted.storage.record.fixed = True
         loss = ops.cross_entropy(wide, shifted)
         del hidden, logits, wide, padded, shifted
         return loss

@@ -65,9 +65,13 @@ class Gpt2(Decoder):
             make.parameter(f"{path}.weight", h, repeat=repeat), make.parameter(f"{path}.bias", h, repeat=repeat)
         )
 
-    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> Tensor:
-        hidden = ops.add(inputs_embeds, ops.embedding(positions, self.positions))
-        return ops.dropout(hidden, self.spec.embedding_dropout if run.training else 0.0)
+    def embeddings(self) -> list[Parameter]:
+        return [self.table, self.positions]
+
+    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> tuple[Tensor, ...]:
+        position_embeds = ops.embedding(positions, self.positions)
+        hidden = ops.add(inputs_embeds, position_embeds)
+        return ops.dropout(hidden, self.spec.embedding_dropout if run.training else 0.0), position_embeds
 
     def final(self, hidden: Tensor) -> Tensor:
         return ops.layer_norm(hidden, self.ln_f.weight, self.ln_f.bias).view()
@@ -77,12 +81,14 @@ class Gpt2(Decoder):
         p = self.spec.residual_dropout if run.training else 0.0
         residual = hidden
         hidden = ops.layer_norm(hidden, one.ln_1.weight, one.ln_1.bias)
-        attn_output = self._attention(index, one, hidden, run, mask)
+        attn_output, weights = self._attention(index, one, hidden, run, mask)
         hidden = ops.add(attn_output, residual)
         residual = hidden
         hidden = ops.layer_norm(hidden, one.ln_2.weight, one.ln_2.bias)
         feed_forward = self._mlp(one, hidden, p)
-        return ops.add(residual, feed_forward)
+        hidden = ops.add(residual, feed_forward)
+        del weights, attn_output  # local variables of the block
+        return hidden
 
     def _mlp(self, one: Block, hidden: Tensor, p: float) -> Tensor:
         hidden = one.c_fc(hidden)
@@ -90,21 +96,24 @@ class Gpt2(Decoder):
         hidden = one.mlp_proj(hidden)
         return ops.dropout(hidden, p)
 
-    def _attention(self, index: int, one: Block, hidden: Tensor, run: Run, mask: Tensor | None) -> Tensor:
+    def _attention(
+        self, index: int, one: Block, hidden: Tensor, run: Run, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         spec = self.spec
         b, s, heads, d = run.batch, run.length, spec.heads, spec.head_dim
         query, key, value = split_three(one.c_attn(hidden), (b, heads, s, d))
         if run.cache is not None:
             key, value = run.cache.update(index, key, value, None, run.past + s)
         p = spec.attention_dropout if run.training else 0.0
+        weights = None
         if run.eager:
-            out = attend_eager(query, key, value, mask, p, None, copies_output=True)
+            out, weights = attend_eager(query, key, value, mask, p, None)
         else:
             out = ops.attend(query, key, value, mask, False, run.attention, p)
             kernel = ops.chosen_kernel(out.format, d, False, mask is not None, run.attention)
-            out = ops.contiguous(out, kernel == "math" and not out.tape.one_token)
+            out = ops.contiguous(out, ops.output_copies(kernel, d, out.tape.one_token))
         out = one.attn_proj(out.view(b, s, spec.hidden))
-        return ops.dropout(out, spec.residual_dropout if run.training else 0.0)
+        return ops.dropout(out, spec.residual_dropout if run.training else 0.0), weights
 
 
 def split_three(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

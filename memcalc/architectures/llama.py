@@ -46,19 +46,20 @@ class Llama(Decoder):
         for one in self.plan:
             n, path = one.repeat, f"{one.label}."
             attn, mlp = f"{path}self_attn", f"{path}mlp"
+            # in the order of named_parameters(): attention, feed-forward, norms
             self.blocks.append(
                 Block(
-                    input_norm=make.parameter(f"{path}input_layernorm.weight", spec.hidden, repeat=n),
                     q_proj=make.linear(attn, "q_proj", spec.hidden, q, spec.qkv_bias, n),
                     k_proj=make.linear(attn, "k_proj", spec.hidden, kv, spec.qkv_bias, n),
                     v_proj=make.linear(attn, "v_proj", spec.hidden, kv, spec.qkv_bias, n),
                     o_proj=make.linear(attn, "o_proj", q, spec.hidden, spec.output_bias, n),
                     q_norm=make.parameter(f"{attn}.q_norm.weight", spec.head_dim, repeat=n) if spec.qk_norm else None,
                     k_norm=make.parameter(f"{attn}.k_norm.weight", spec.head_dim, repeat=n) if spec.qk_norm else None,
-                    post_norm=make.parameter(f"{path}post_attention_layernorm.weight", spec.hidden, repeat=n),
                     gate_proj=make.linear(mlp, "gate_proj", spec.hidden, spec.ffn, spec.mlp_bias, n),
                     up_proj=make.linear(mlp, "up_proj", spec.hidden, spec.ffn, spec.mlp_bias, n),
                     down_proj=make.linear(mlp, "down_proj", spec.ffn, spec.hidden, spec.mlp_bias, n),
+                    input_norm=make.parameter(f"{path}input_layernorm.weight", spec.hidden, repeat=n),
+                    post_norm=make.parameter(f"{path}post_attention_layernorm.weight", spec.hidden, repeat=n),
                 )
             )
         self.norm = make.parameter("norm.weight", spec.hidden)
@@ -67,8 +68,8 @@ class Llama(Decoder):
         half = (self.spec.head_dim // 2,)
         return [("rotary_emb.inv_freq", half, Format.FP32), ("rotary_emb.original_inv_freq", half, Format.FP32)]
 
-    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> Tensor:
-        return inputs_embeds
+    def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> tuple[Tensor, ...]:
+        return (inputs_embeds,)
 
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
         """Rotary cosines and sines (1, length, head_dim), computed in fp32 and cast to the model's format."""
@@ -87,19 +88,21 @@ class Llama(Decoder):
         one = self.blocks[index]
         residual = hidden
         hidden = rms_norm(hidden, one.input_norm)
-        hidden = self._attention(index, one, hidden, run, shared, mask)
+        hidden, weights = self._attention(index, one, hidden, run, shared, mask)
         hidden = ops.add(residual, hidden)
         residual = hidden
         hidden = rms_norm(hidden, one.post_norm)
         hidden = self._mlp(one, hidden)
-        return ops.add(residual, hidden)
+        hidden = ops.add(residual, hidden)
+        del weights  # the block's local variable holds eager attention's weights until here
+        return hidden
 
     def _mlp(self, one: Block, x: Tensor) -> Tensor:
         return one.down_proj(ops.mul(activation(self.spec.activation, one.gate_proj(x)), one.up_proj(x)))
 
     def _attention(
         self, index: int, one: Block, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         spec = self.spec
         b, s, d = run.batch, run.length, spec.head_dim
         query = self._heads(one.q_proj(hidden), one.q_norm, b, s, spec.heads, d)
@@ -111,11 +114,12 @@ class Llama(Decoder):
             window = spec.window(self.plan[index].layer)
             key, value = run.cache.update(index, key, value, window, run.past + s)
         p = spec.attention_dropout if run.training else 0.0
+        weights = None
         if run.eager:
-            out = attend_eager(query, key, value, mask, p, Format.FP32, copies_output=True)
+            out, weights = attend_eager(query, key, value, mask, p, Format.FP32)
         else:
             out = self._sdpa(query, key, value, mask, run, p)
-        return one.o_proj(out)
+        return one.o_proj(out), weights
 
     def _heads(self, x: Tensor, norm: Parameter | None, b: int, s: int, heads: int, d: int) -> Tensor:
         if norm is None:
@@ -129,8 +133,8 @@ class Llama(Decoder):
             key, value = repeat_kv(key, spec.heads), repeat_kv(value, spec.heads)
             grouped = False
         out = ops.attend(query, key, value, mask, grouped, run.attention, p)
-        kernel = ops.chosen_kernel(out.format, spec.head_dim, grouped, mask is not None, run.attention)
-        copies = kernel == "math" and not out.tape.one_token
+        kernel = ops.chosen_kernel(query.format if out.tape.autocast is None else out.format, spec.head_dim, grouped, mask is not None, run.attention)
+        copies = ops.output_copies(kernel, spec.head_dim, out.tape.one_token)
         return ops.contiguous(out, copies, (run.batch, run.length, spec.heads * spec.head_dim))
 
 

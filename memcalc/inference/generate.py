@@ -14,7 +14,7 @@ from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Tensor
 from memcalc.tensors.timeline import Segment, segments
-from memcalc.timeline import Stage
+from memcalc.stages import Stage
 
 
 def forward_stages(program: Decoder, run: Run, weights: int, one_sequence: bool, one_token: bool) -> list[Stage]:
@@ -36,14 +36,16 @@ def generation_stages(
     found = [Stage("load", 0, base, [], []), Stage("prefill", 1, base, prefill, [])]
     lengths: list[Size] = [prompt, prompt + new_tokens - 2]
     for step, past in enumerate(lengths, start=2):
-        found.append(_decode_stage(program, run, base, past, one_sequence, step))
+        found.append(_decode_stage(program, run, base, prompt, past, one_sequence, step))
     return found
 
 
 def _decode_stage(
-    program: Decoder, run: Run, base: dict[str, Size], past: Size, one_sequence: bool, step: int
+    program: Decoder, run: Run, base: dict[str, Size], prompt: Size, past: Size, one_sequence: bool, step: int
 ) -> Stage:
     tape = Tape(one_sequence, True)
+    tape.begin("cache", "prompt")
+    prompt_ids = fresh(tape, (run.batch, prompt), Format.INT64, "prompt ids")
     cache = Cache()
     spec = program.spec
     for index, template in enumerate(program.plan):
@@ -55,6 +57,7 @@ def _decode_stage(
             store[index] = one
             del one
     parts = _pass(program, replace(run, length=1, past=past, cache=cache, training=False), tape, "decode")
+    del prompt_ids
     held = [one for one in parts if one.phase == "cache"]
     return Stage("decode", step, base, [one for one in parts if one.phase != "cache"], held)
 

@@ -150,7 +150,7 @@ class Autocast:
 
 def _mark_kept(storage: Storage) -> None:
     record = storage.record
-    if record.component == "temporary":
+    if record.component == "temporary" and not record.fixed:
         record.component = "activations"
 
 
@@ -196,6 +196,15 @@ def graph_node(
     return node
 
 
+def graph_leaf(tape: Tape) -> Node | None:
+    """The end of the graph for an activation that is made to need a gradient (``requires_grad_()``)."""
+    if not tape.grad_enabled:
+        return None
+    node = Node([], lambda grad: [], 1, len(tape.sections) - 1)
+    tape.nodes.append(node)
+    return node
+
+
 def keep(tape: Tape, node: Node, tensors: Sequence[Tensor]) -> None:
     """Hold the storages of ``tensors`` until ``node`` has run backward."""
     storages = [one.storage for one in tensors]
@@ -234,6 +243,8 @@ def _run(tape: Tape, node: Node) -> None:
     grads, node.grads = node.grads, None
     assert grads is not None
     outs = node.backward(*grads)
+    if node.checkpoint is not None:  # what was computed again is only held by the formula that unpacked it
+        node.kept = []
     for i, edge in enumerate(node.edges):
         fitted = outs[i]
         if fitted is not None:

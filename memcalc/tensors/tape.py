@@ -32,7 +32,10 @@ def rounded(size: Size) -> Size:
 
 @dataclass(slots=True)
 class Record:
-    """What is known of one storage: enough to say later which tensor a byte belonged to."""
+    """What is known of one storage: enough to say later which tensor a byte belonged to.
+
+    ``fixed``: its component stays what it is, whatever keeps it (inputs and labels).
+    """
 
     bytes: Size
     shape: tuple[Size, ...]
@@ -41,6 +44,7 @@ class Record:
     component: str
     section: int
     name: str = ""
+    fixed: bool = False
 
 
 class Storage:

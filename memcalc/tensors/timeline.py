@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from memcalc.tensors.tape import COMPONENTS, Record, Size, Tape
+from memcalc.tensors.tape import Record, Size, Tape
 
 
 def largest(a: Size, b: Size) -> Size:
@@ -33,6 +33,7 @@ class Segment:
     deltas: list[tuple[int, Record]] = field(default_factory=list)
     net: Size = 0
     peak: Size = 0
+    nets: dict[str, int] | None = None
 
     def measure(self) -> None:
         """Sum up: the level after it, and the highest level within it (at least 0), from a start at 0."""
@@ -44,6 +45,12 @@ class Segment:
                 peak = largest(peak, level)
         self.net, self.peak = level, peak
 
+    def component_nets(self) -> dict[str, int]:
+        """The net change of one repetition, by component (of one estimate, not of a grid)."""
+        if self.nets is None:
+            self.nets = component_sum(self.deltas)
+        return self.nets
+
     @property
     def total_net(self) -> Size:
         return self.net if self.repeat == 1 else self.repeat * self.net
@@ -53,6 +60,14 @@ class Segment:
         if self.repeat == 1:
             return self.peak
         return self.peak + largest(0, (self.repeat - 1) * self.net)
+
+
+def component_sum(deltas: list[tuple[int, Record]]) -> dict[str, int]:
+    """Signed bytes by component."""
+    totals: dict[str, int] = {}
+    for weight, record in deltas:
+        totals[record.component] = totals.get(record.component, 0) + weight * record.bytes
+    return totals
 
 
 def segments(tape: Tape, end: int | None = None) -> list[Segment]:
@@ -103,19 +118,24 @@ def climb(parts: list[Segment], level: Size = 0) -> tuple[Size, Size]:
     return level, peak
 
 
-def summit(parts: list[Segment]) -> Instant:
-    """The highest instant of ``parts`` (the first, if several): for one estimate, not for grids."""
-    level, best, found = 0, -1, Instant(0, 0, -1)
+def summit(parts: list[Segment], floor: int = 0) -> Instant | None:
+    """The highest instant of ``parts`` (the first, if several), or None if nothing rises above ``floor``, the
+    level before them: for one estimate, not for grids."""
+    level, best, where = 0, floor, -1
     for number, one in enumerate(parts):
         if level + one.total_peak > best:
-            repetition = one.repeat - 1 if one.net > 0 else 0
-            inner = level + repetition * one.net
-            for i, (weight, record) in enumerate(one.deltas):
-                inner += weight * record.bytes
-                if inner > best:
-                    best, found = inner, Instant(number, repetition, i)
+            best, where = level + one.total_peak, number
         level += one.total_net
-    return found
+    if where < 0:
+        return None
+    one = parts[where]
+    repetition = one.repeat - 1 if one.net > 0 else 0
+    inner, best, event = 0, -1, -1
+    for i, (weight, record) in enumerate(one.deltas):
+        inner += weight * record.bytes
+        if weight > 0 and inner > best:
+            best, event = inner, i
+    return Instant(where, repetition, event)
 
 
 def alive(parts: list[Segment], instant: Instant) -> Iterator[tuple[int, Record]]:
@@ -132,14 +152,7 @@ def alive(parts: list[Segment], instant: Instant) -> Iterator[tuple[int, Record]
     for one in parts[: instant.segment]:
         apply(one, len(one.deltas), one.repeat)
     last = parts[instant.segment]
-    apply(last, len(last.deltas), instant.repetition)
+    if instant.repetition:
+        apply(last, len(last.deltas), instant.repetition)
     apply(last, instant.event + 1, 1)
     return ((count, records[key]) for key, count in counts.items() if count)
-
-
-def by_component(parts: list[Segment], instant: Instant) -> dict[str, int]:
-    """Live bytes at ``instant`` by component."""
-    totals = dict.fromkeys(COMPONENTS, 0)
-    for count, record in alive(parts, instant):
-        totals[record.component] += count * record.bytes
-    return totals

@@ -2,8 +2,8 @@
 
 Sources: torch 2.13 torch/optim/{adam,sgd,adagrad,rmsprop,_adafactor}.py and transformers 5.23
 optimization.py (Adafactor). ``foreach`` works on lists of all tensors at once, so an intermediate is as
-large as all parameters; ``for-loop`` holds intermediates of one tensor, and the last one's until it is
-replaced; ``fused`` works in place.
+large as all parameters; ``for-loop`` holds intermediates of one tensor, and the last one's until Python
+rebinds the name; ``fused`` works in place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcalc.formats import Format
-from memcalc.tensors.tape import rounded
+from memcalc.tensors.tape import BLOCK, rounded
 from memcalc.tensors.tensor import Parameter
 
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
@@ -31,22 +31,23 @@ IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class StateTensor:
-    """One kind of state: its name, bytes over all trained parameters, and how it is counted."""
+    """One kind of state: its name, its bytes for one tensor of each trained parameter, and how it is counted."""
 
     name: str
-    bytes: int
     formula: str
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StepMemory:
     """What an optimizer holds and what its step needs for a moment; bytes.
 
-    ``at_load``: the states exist from construction on (Adagrad), not from the first step.
-    ``first`` and ``later``: the largest temporaries above weights, gradients and all states.
+    ``states``: (name, formula, bytes over all trained parameters). ``at_load``: they exist from construction
+    on (Adagrad), not from the first step. ``first`` and ``later``: the most that the first and the later
+    steps need above weights, gradients and all states. ``what`` says what that is.
     """
 
-    states: tuple[StateTensor, ...]
+    states: tuple[tuple[str, str, int], ...]
     at_load: bool
     first: int
     later: int
@@ -54,25 +55,21 @@ class StepMemory:
 
     @property
     def state_bytes(self) -> int:
-        return sum(one.bytes for one in self.states)
+        return sum(size for _, _, size in self.states)
 
 
 def step_memory(
-    optimizer: str, impl: str, trained: Sequence[Parameter], options: Mapping[str, Any], master: bool
+    optimizer: str, impl: str, trained: Sequence[Parameter], options: Mapping[str, Any], fmt: Format | None = None
 ) -> StepMemory:
-    """The memory of ``optimizer`` over the ``trained`` parameters.
-
-    ``master``: the optimizer works on fp32 master copies (states and temporaries are fp32; the 16-bit
-    gradients are cast to fp32 first).
-    """
-    fmt = Format.FP32 if master else None
-    sized = [(one, one.bytes(fmt), one.repeat) for one in trained]
-    states = _states(optimizer, impl, trained, options, fmt)
-    whole = sum(size * n for _, size, n in sized)
-    first, later, what = _temporaries(optimizer, impl, sized, whole, options)
-    if master:
-        first, later = first + whole, later + whole
-        what = f"fp32 copies of the gradients; {what}" if what else "fp32 copies of the gradients"
+    """The memory of ``optimizer`` over the ``trained`` parameters; ``fmt``: the format that it works in, if that is
+    not the parameters' own (fp32 master copies)."""
+    kinds = _states(optimizer, impl, trained, options, fmt)
+    states = tuple(
+        (kind.name, kind.formula, sum(size * one.repeat for size, one in zip(kind.sizes, trained, strict=True)))
+        for kind in kinds
+    )
+    per_tensor = [sum(kind.sizes[i] for kind in kinds) for i in range(len(trained))]
+    first, later, what = _temporaries(optimizer, impl, trained, per_tensor, options, fmt)
     return StepMemory(states, optimizer == "adagrad", first, later, what)
 
 
@@ -80,14 +77,15 @@ def _states(
     optimizer: str, impl: str, trained: Sequence[Parameter], options: Mapping[str, Any], fmt: Format | None
 ) -> tuple[StateTensor, ...]:
     def like(name: str) -> StateTensor:
-        total = sum(one.bytes(fmt) * one.repeat for one in trained)
-        return StateTensor(name, total, "one value a trained parameter")
+        return StateTensor(name, "one value a trained parameter", tuple(one.bytes(fmt) for one in trained))
 
-    tensors = sum(one.repeat for one in trained)
-    steps = StateTensor("step", 512 * tensors, "one fp32 number a tensor, on the GPU when fused")
+    def scalar(name: str, formula: str) -> StateTensor:
+        return StateTensor(name, formula, (BLOCK,) * len(trained))
+
     if optimizer in ("adamw", "adam"):
         names = ["exp_avg", "exp_avg_sq"] + (["max_exp_avg_sq"] if options.get("amsgrad") else [])
-        return tuple(like(one) for one in names) + ((steps,) if impl == "fused" else ())
+        steps = (scalar("step", "one number a tensor, on the GPU when fused"),) if impl == "fused" else ()
+        return tuple(like(one) for one in names) + steps
     if optimizer == "sgd-momentum" or (optimizer == "sgd" and options.get("momentum")):
         return (like("momentum_buffer"),)
     if optimizer == "adagrad":
@@ -97,89 +95,103 @@ def _states(
         names += ["momentum_buffer"] if options.get("momentum") else []
         names += ["grad_avg"] if options.get("centered") else []
         return tuple(like(one) for one in names)
-    if optimizer in ("adafactor", "adafactor-hf"):
-        wide = Format.FP32 if optimizer == "adafactor-hf" else fmt
-        found = _factored(trained, wide)
-        if optimizer == "adafactor-hf":
-            # The root mean square of each tensor is kept as a number on the GPU.
-            found += (StateTensor("RMS", 512 * tensors, "one number a tensor"),)
-            if options.get("beta1") is not None:
-                total = sum(one.bytes(Format.FP32) * one.repeat for one in trained)
-                found += (StateTensor("exp_avg", total, "one fp32 value a trained parameter"),)
-        return found
+    if optimizer == "adafactor":
+        return _factored(trained, fmt)
+    if optimizer == "adafactor-hf":
+        moment = (like_fp32("exp_avg", trained),) if options.get("beta1") is not None else ()
+        return (*_factored(trained, Format.FP32), scalar("RMS", "one number a tensor"), *moment)
     return ()
+
+
+def like_fp32(name: str, trained: Sequence[Parameter]) -> StateTensor:
+    """A state of one fp32 value a parameter, whatever the parameter's format."""
+    return StateTensor(name, "one fp32 value a trained parameter", tuple(one.bytes(Format.FP32) for one in trained))
 
 
 def _factored(trained: Sequence[Parameter], fmt: Format | None) -> tuple[StateTensor, ...]:
     """Adafactor's second moment: a row and a column vector for a matrix, full size for a vector."""
-    rows = columns = full = 0
+    rows, columns, full = [], [], []
     for one in trained:
-        size = (fmt or one.format).size
-        if len(one.shape) > 1:
-            rows += rounded(one.count // one.shape[-1] * size) * one.repeat
-            columns += rounded(one.count // one.shape[-2] * size) * one.repeat
-        else:
-            full += rounded(one.count * size) * one.repeat
+        row, column = factors(one, fmt or one.format)
+        rows.append(row)
+        columns.append(column)
+        full.append(0 if len(one.shape) > 1 else one.bytes(fmt))
     return (
-        StateTensor("row factor", rows, "one value a row of each matrix"),
-        StateTensor("column factor", columns, "one value a column of each matrix"),
-        StateTensor("variance", full, "one value a value of each vector"),
+        StateTensor("row factor", "one value a row of each matrix", tuple(rows)),
+        StateTensor("column factor", "one value a column of each matrix", tuple(columns)),
+        StateTensor("variance", "one value a value of each vector", tuple(full)),
     )
 
 
-Sized = tuple[Parameter, int, int]
+def factors(one: Parameter, fmt: Format) -> tuple[int, int]:
+    """Bytes of the row and the column factor of a matrix (0, 0 for a vector).
+
+    >>> factors(Parameter("w", (1000, 10), Format.FP32), Format.FP32)   # 4000 B and 40 B, in blocks of 512
+    (4096, 512)
+    """
+    if len(one.shape) < 2:
+        return 0, 0
+    return (
+        rounded(one.count // one.shape[-1] * fmt.size),
+        rounded(one.count // one.shape[-2] * fmt.size),
+    )
 
 
 def _temporaries(
-    optimizer: str, impl: str, sized: Sequence[Sized], whole: int, options: Mapping[str, Any]
+    optimizer: str,
+    impl: str,
+    trained: Sequence[Parameter],
+    per_tensor: Sequence[int],
+    options: Mapping[str, Any],
+    fmt: Format | None,
 ) -> tuple[int, int, str]:
     """(first step, later steps, what they are)."""
-    decay = bool(options.get("weight_decay"))
+    sizes = [one.bytes(fmt) for one in trained]
+    whole = sum(size * one.repeat for size, one in zip(sizes, trained, strict=True))
+    decay = 1 if options.get("weight_decay") else 0
     if impl == "fused":
         return 0, 0, ""
-    if optimizer in ("adamw", "adam"):
-        if impl == "foreach":
-            return whole, whole, "square roots of the second moments, for all parameters at once"
-        extra = 1 if decay and optimizer == "adam" else 0
-        peak = _loop(sized, lambda size: (2 + extra) * size, lambda size: (1 + extra) * size)
-        return peak, peak, "square root and denominator of one tensor"
-    if optimizer in ("sgd", "sgd-momentum"):
-        if not decay:
-            return 0, 0, ""
-        if impl == "foreach":
-            return whole, whole, "gradients plus weight decay, for all parameters at once"
-        peak = _loop(sized, lambda size: size, lambda size: size)
-        return peak, peak, "gradient plus weight decay of one tensor"
-    if optimizer == "adagrad":
-        if impl == "foreach":
-            return 2 * whole, 2 * whole, "square roots and scaled gradients, for all parameters at once"
-        extra = 1 if decay else 0
-        peak = _loop(sized, lambda size: (1 + extra) * size, lambda size: (1 + extra) * size)
-        return peak, peak, "square root of one tensor"
-    if optimizer == "rmsprop":
-        extra = 1 if decay else 0
-        if impl == "foreach":
-            return (1 + extra) * whole, (1 + extra) * whole, "square roots, for all parameters at once"
-        peak = _loop(sized, lambda size: (1 + extra) * size, lambda size: (1 + extra) * size)
-        return peak, peak, "square root of one tensor"
-    if optimizer == "adafactor":
-        if impl == "foreach":  # the matrices' are still held while the vectors' are made
-            return whole, whole, "variance estimates of all tensors"
-        peak = _loop(sized, lambda size: size, lambda size: size)
-        return peak, peak, "variance estimate of one tensor"
-    # Hugging Face's Adafactor: a squared gradient and its sum; in 16 bits also fp32 copies of gradient and weight.
-    wide = [(one, one.bytes(Format.FP32), n) for one, _, n in sized]
-    copies = 4 if sized and sized[0][0].format.is_half else 2
-    peak = _loop(wide, lambda size: copies * size, lambda size: size)
-    return peak, peak, f"{copies} fp32 tensors of the size of one parameter tensor"
+    if optimizer == "adafactor-hf":
+        return _adafactor_hf(trained, per_tensor, fmt)
+    if impl == "foreach":
+        copies, what = {
+            "adamw": (1, "square roots of the second moments"),
+            "adam": (1, "square roots of the second moments"),
+            "sgd": (decay, "gradients plus weight decay"),
+            "sgd-momentum": (decay, "gradients plus weight decay"),
+            "adagrad": (2, "square roots and scaled gradients"),
+            "rmsprop": (1 + decay, "square roots" + (" and gradients plus weight decay" if decay else "")),
+            "adafactor": (1, "variance estimates"),
+        }[optimizer]
+        return copies * whole, copies * whole, f"{what}, for all parameters at once" if copies else ""
+    # A denominator lives until the next tensor's; a decayed gradient is rebound first.
+    kept = 0 if optimizer in ("sgd", "sgd-momentum") else 1
+    during = kept + (1 if optimizer in ("adamw", "adam") else 0)
+    during += decay if optimizer in ("adam", "sgd", "sgd-momentum", "adagrad", "rmsprop") else 0
+    peak = _loop(sizes, lambda i: during * sizes[i], lambda i: kept * sizes[i])
+    return peak, peak, "intermediates of one tensor and of the one before it" if peak else ""
 
 
-def _loop(sized: Sequence[Sized], during: Callable[[int], int], kept: Callable[[int], int]) -> int:
+def _loop(sizes: Sequence[int], during: Callable[[int], int], kept: Callable[[int], int]) -> int:
     """The largest sum of one tensor's temporaries and what the tensor before it still holds."""
-    best = before = 0
-    for _, size, repeat in sized:
-        best = max(best, before + during(size))
-        before = kept(size)
-        if repeat > 1:  # the order among repeated blocks is that of one block
-            continue
-    return best
+    return max((during(i) + (kept(i - 1) if i else 0) for i in range(len(sizes))), default=0)
+
+
+def _adafactor_hf(
+    trained: Sequence[Parameter], per_tensor: Sequence[int], fmt: Format | None
+) -> tuple[int, int, str]:
+    """Hugging Face's Adafactor, tensor by tensor, in fp32: the squared gradient and its sum with epsilon, while
+    the last tensor's update is still held; then that sum, the new update and the two factors. 16-bit gradients
+    and weights are copied to fp32 first. States appear as each tensor is reached, so the first step needs less."""
+    wide = [one.bytes(Format.FP32) for one in trained]
+    copies = [2 if (fmt or one.format).is_half else 0 for one in trained]
+    first = later = states = 0
+    total = sum(size * one.repeat for size, one in zip(per_tensor, trained, strict=True))
+    for i, one in enumerate(trained):
+        squares = (copies[i] + 2) * wide[i] + (wide[i - 1] if i else 0)
+        update = (copies[i] + 2) * wide[i] + sum(factors(one, Format.FP32))
+        need = max(squares, update)
+        states += per_tensor[i] * one.repeat
+        first, later = max(first, need + states), max(later, need)
+    what = "a squared gradient and an update of one tensor in fp32"
+    return max(first - total, 0), later, what + (", with fp32 copies of gradient and weight" if any(copies) else "")

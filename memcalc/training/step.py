@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from memcalc.architectures.decoder import Decoder, Run
 from memcalc.formats import Format
+from memcalc.scenario import Training
 from memcalc.tensors.autograd import Autocast, backward
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape, rounded
 from memcalc.tensors.tensor import Tensor
 from memcalc.tensors.timeline import Segment, segments
-from memcalc.timeline import Stage
-from memcalc.training.optimizers import StepMemory
+from memcalc.stages import Stage
+from memcalc.training.optimizers import StepMemory, step_memory
 from memcalc.training.precision import Precision
 
 
@@ -63,7 +64,7 @@ def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, 
 
 def _tokens(tape: Tape, run: Run, name: str) -> Tensor:
     ids = fresh(tape, (run.batch, run.length), Format.INT64, name)
-    ids.storage.record.name = name
+    ids.storage.record.name, ids.storage.record.fixed = name, True
     return ids
 
 
@@ -87,31 +88,71 @@ def weight_bytes(program: Decoder) -> int:
     return total
 
 
-def stages(
-    program: Decoder, micros: list[Micro], step: StepMemory, accumulation: int, keep_grads: bool, master: int
-) -> Iterator[Stage]:
-    """The whole run in order: load, two steps. ``master`` bytes of master weights live from the start."""
-    weights = weight_bytes(program)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands beside the activations, in bytes: weights, gradients, optimizer."""
+
+    weights: int
+    gradients: int
+    gradients_stay: bool
+    masters: int
+    ema: int
+    step: StepMemory
+
+    @property
+    def persistent(self) -> int:
+        """Weights, gradients and optimizer states when all exist."""
+        return self.weights + self.ema + self.gradients + self.masters + self.step.state_bytes
+
+
+def standing(program: Decoder, settings: Training, precision: Precision) -> Standing:
+    """Weigh the program's parameters under ``settings``."""
     trained = [one for one in program.parameters if one.trainable]
-    gradients = sum(one.bytes() * one.repeat for one in trained)
+    halves = [one for one in trained if one.format.is_half]
+    # fp32 gradients of 16-bit weights are buffers that stay (Megatron's main_grad): each 16-bit gradient is
+    # added into them and dropped.
+    gradient_format = Format.FP32 if settings.gradient_dtype == "fp32" else None
+    wide = sum(one.bytes(Format.FP32) * one.repeat for one in halves)
+    step = step_memory(
+        settings.optimizer,
+        settings.optimizer_impl,
+        trained,
+        settings.optimizer_options,
+        Format.FP32 if precision.master else None,
+    )
+    return Standing(
+        weights=weight_bytes(program),
+        gradients=sum(one.bytes(gradient_format) * one.repeat for one in trained),
+        gradients_stay=gradient_format is not None,
+        masters=wide if precision.master else 0,
+        ema=sum(one.bytes() * one.repeat for one in trained) if settings.ema else 0,
+        step=step,
+    )
+
+
+def stages(program: Decoder, micros: list[Micro], settings: Training, precision: Precision) -> Iterator[Stage]:
+    """The whole run in order: load, then two steps of micro-batches and optimizer."""
+    held = standing(program, settings, precision)
+    step = held.step
     inputs = micros[0].before
-    first, again = micros[0], micros[-1]
-    states = step.state_bytes
-    load = {"weights": weights, "gradients": 0, "optimizer": master + (states if step.at_load else 0)}
-    yield Stage("load", 0, load, [], [])
+    again = micros[-1]
+    first = again if held.gradients_stay else micros[0]
+    stay = held.gradients if held.gradients_stay else 0
+    owned = held.masters + held.ema
+    yield Stage("load", 0, {"weights": held.weights, "gradients": stay, "optimizer": owned}, [], [])
     for number in (1, 2):
-        held = 0 if number == 1 and not step.at_load else states
-        base = {"weights": weights, "gradients": 0, "optimizer": master + held}
-        full = {**base, "gradients": gradients}
-        start = first
-        begin = base
-        if number == 2 and keep_grads:
-            start, begin = again, full
-        yield Stage("forward", number, begin, start.forward, inputs)
-        yield Stage("backward", number, begin, start.backward, inputs + start.forward)
-        if accumulation > 1:
+        states = step.state_bytes if number == 2 or step.at_load else 0
+        begin = {"weights": held.weights, "gradients": stay, "optimizer": owned + states}
+        full = {**begin, "gradients": held.gradients}
+        start, base = first, begin
+        if number == 2 and settings.zero_grad == "keep":
+            start, base = again, full
+        yield Stage("forward", number, base, start.forward, inputs)
+        yield Stage("backward", number, base, start.backward, inputs + start.forward)
+        if settings.grad_accumulation > 1:
             yield Stage("forward", number, full, again.forward, inputs)
             yield Stage("backward", number, full, again.backward, inputs + again.forward)
-        after = {**full, "optimizer": master + states}
-        temporary = step.first if number == 1 else step.later
-        yield Stage("optimizer", number, after, [], inputs, temporary)
+        after = {**full, "optimizer": owned + step.state_bytes}
+        # fp32 masters are stepped with fp32 copies of the 16-bit gradients, unless those are fp32 already
+        copies = 0 if held.gradients_stay else held.masters
+        yield Stage("optimizer", number, after, [], inputs, (step.first if number == 1 else step.later) + copies)

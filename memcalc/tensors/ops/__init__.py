@@ -4,7 +4,7 @@ Every function mirrors one operator of torch as its CUDA kernels and ``derivativ
 Backward closures hold shapes and formats only, so that nothing lives longer than in torch.
 """
 
-from memcalc.tensors.ops.attention import AttentionCall, attend, chosen_kernel
+from memcalc.tensors.ops.attention import AttentionCall, attend, chosen_kernel, output_copies
 from memcalc.tensors.ops.elementwise import (
     add,
     add_scalar,
@@ -46,6 +46,7 @@ __all__ = [
     "mean_last",
     "mul",
     "neg",
+    "output_copies",
     "power",
     "rsqrt",
     "scale",

@@ -27,6 +27,12 @@ class AttentionCall:
     capability: float = 8.0
 
 
+def output_copies(kernel: Kernel, head_dim: int, one_token: bool) -> bool:
+    """Whether ``attn_output.transpose(1, 2).contiguous()`` copies: the composite lays its result out by head, and
+    what flash attention padded is cut out of a wider tensor."""
+    return (kernel == "math" and not one_token) or (kernel == "flash" and bool(head_dim % 8))
+
+
 def chosen_kernel(fmt: Format, head_dim: int, grouped: bool, masked: bool, call: AttentionCall) -> Kernel:
     """The kernel that ``F.scaled_dot_product_attention`` runs on CUDA in torch 2.13.
 
@@ -68,7 +74,7 @@ def _fused(
         padded = (query.shape[-1] + 7) // 8 * 8
         query, key, value = (contiguous(one, True, (*one.shape[:-1], padded), "pad") for one in (query, key, value))
     shapes = [one.shape for one in (query, key, value) if one.needs_grad]
-    bias = fresh(tape, mask.shape, fmt, "attention bias") if mask is not None else None
+    bias = _fused_bias(mask, query.shape[0], fmt) if mask is not None else None
 
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, shape, fmt, f"{kernel} attention (gradient)") for shape in shapes]
@@ -92,43 +98,64 @@ def _fused(
     return out
 
 
+def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
+    """A boolean mask as the efficient kernel takes it: an additive bias for the whole batch, rows padded to a
+    multiple of 8."""
+    tape, shape = mask.tape, (batch, *mask.shape[1:])
+    bias = fresh(tape, shape, fmt, "attention bias")
+    inverted = fresh(tape, shape, Format.BOOL, "inverted mask")
+    del inverted
+    keys = shape[-1]
+    padded = (keys + 7) // 8 * 8
+    if isinstance(keys, int) and padded == keys:
+        return bias
+    return fresh(tape, (*shape[:-1], padded), fmt, "attention bias (padded)")
+
+
 def _math(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, p: float
 ) -> Tensor:
-    """The composite that remains [_scaled_dot_product_attention_math]: 16-bit inputs are computed in fp32."""
+    """The composite that remains [_scaled_dot_product_attention_math]: 16-bit inputs are computed in fp32,
+    autocast does not reach inside, and every intermediate but the raw scores lives until the end."""
     tape = query.tape
-    origin = query.format
-    one = tape.one_sequence
-    query, key, value = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
-    query = scale(query)
+    outer, tape.autocast = tape.autocast, None
+    origin, one = query.format, tape.one_sequence
     batch, heads, queries, d = query.shape
     keys = key.shape[2]
-    if mask is None and not tape.one_token:
-        # is_causal: a triangle of booleans, then the same in the compute format
-        triangle = fresh(tape, (queries, keys), Format.BOOL, "causal triangle")
-        lower = fresh(tape, (queries, keys), Format.BOOL, "causal triangle")
-        del triangle
-        mask = fresh(tape, (queries, keys), query.format, "causal bias")
-        del lower
-    elif mask is not None:
-        mask = fresh(tape, mask.shape, query.format, "attention bias")
-    if grouped:
-        key = _repeated(key, heads)
-        value = _repeated(value, heads)
-    key = scale(key)  # key.transpose(-2, -1) * scale
-    scores = batched_product(query, key, (batch, heads, queries, keys), (not one, False))
-    del query, key
-    if mask is not None:
-        add(scores, mask, in_place=True)
-        del mask
-    weights = softmax(scores, op="safe_softmax")
-    del scores
+    query_wide, key_wide, value_wide = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
+    scaled = scale(query_wide)
+    bias = _math_bias(scaled, mask, keys)
+    key_whole = _repeated(key_wide, heads) if grouped else key_wide
+    value_whole = _repeated(value_wide, heads) if grouped else value_wide
+    weights = batched_product(
+        scaled, scale(key_whole), (batch, heads, queries, keys), (not one, not one and not grouped)
+    )
+    if bias is not None:
+        weights = add(weights, bias, in_place=True)
+    weights = softmax(weights, op="safe_softmax")
     weights = dropout(weights, p)
-    out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not grouped))
-    del value
+    returned = to(weights.detach(), origin)  # the second result is made first
+    out = batched_product(weights, value_whole, (batch, heads, queries, d), (False, not one and not grouped))
     out = to(out, origin)
-    to(weights.detach(), origin)
+    tape.autocast = outer
+    del query_wide, key_wide, value_wide, scaled, bias, key_whole, value_whole, weights, returned
     return out
+
+
+def _math_bias(query: Tensor, mask: Tensor | None, keys: Size) -> Tensor | None:
+    """The additive mask of the composite: a causal triangle where there is no mask and more than one query."""
+    tape = query.tape
+    if mask is not None:
+        return fresh(tape, (query.shape[0], *mask.shape[1:]), query.format, "attention bias")
+    if tape.one_token:
+        return None
+    shape = (query.shape[2], keys)
+    ones = fresh(tape, shape, Format.BOOL, "causal triangle")
+    triangle = fresh(tape, shape, Format.BOOL, "causal triangle")
+    del ones
+    bias = fresh(tape, shape, query.format, "causal bias")
+    del triangle
+    return bias
 
 
 def _repeated(x: Tensor, heads: int) -> Tensor:
@@ -156,12 +183,11 @@ def attend_eager(
     mask: Tensor | None,
     p: float,
     softmax_format: Format | None,
-    copies_output: bool,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Attention written out in Python, as transformers' ``eager_attention_forward`` does: product, scaling,
     mask, softmax (in ``softmax_format``), back to the value's format, dropout, product.
 
-    The result is (batch, queries, heads, d)."""
+    Returns the result (batch, queries, heads·d) and the weights, which the caller holds on to."""
     tape = query.tape
     one = tape.one_sequence
     batch, heads, queries, d = query.shape
@@ -180,4 +206,4 @@ def attend_eager(
     weights = to(weights, fmt)
     weights = dropout(weights, p)
     out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not repeated))
-    return contiguous(out, copies_output and not tape.one_token, (batch, queries, heads, d))
+    return contiguous(out, not tape.one_token, (batch, queries, heads * d)), weights

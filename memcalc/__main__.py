@@ -1,0 +1,92 @@
+"""The command line: ``python -m memcalc estimate FILE``, ``gpus``, ``models``, ``dashboard``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from memcalc.errors import MemcalcError
+from memcalc.estimate import estimate
+from memcalc.hardware import nvml
+from memcalc.models import catalogue
+
+LARGEST_INPUT = 16 * 1024 * 1024
+"""Bytes: a list of scenarios larger than this is a mistake."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (2: something could not be understood)."""
+    parser = argparse.ArgumentParser("memcalc", description="Where GPU memory goes, in training and inference.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("estimate", help="estimate a scenario, or a list of them, read as JSON")
+    one.add_argument("file", help="a JSON file, or - for standard input")
+    two = commands.add_parser("gpus", help="the NVIDIA GPUs of this machine, and their memory now")
+    two.add_argument("--json", action="store_true", help="as JSON")
+    commands.add_parser("models", help="the names of the model catalogue")
+    three = commands.add_parser("dashboard", help="open the dashboard (needs streamlit)", add_help=False)
+    three.add_argument("options", nargs=argparse.REMAINDER, help="passed on to the server")
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command != "dashboard":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if chosen.command == "estimate":
+        return _estimate(chosen.file)
+    if chosen.command == "gpus":
+        return _gpus(chosen.json)
+    if chosen.command == "models":
+        print("\n".join(catalogue.names()))
+        return 0
+    from memcalc.ui.serve import main as serve
+
+    return serve([*rest, *chosen.options])
+
+
+def _estimate(file: str) -> int:
+    try:
+        if file == "-":
+            text = sys.stdin.read(LARGEST_INPUT + 1)
+        else:
+            with open(file, encoding="utf-8") as source:
+                text = source.read(LARGEST_INPUT + 1)
+        if len(text) > LARGEST_INPUT:
+            raise MemcalcError(f"more than {LARGEST_INPUT // 2**20} MiB of input", "")
+        read = json.loads(text)
+    except MemcalcError as error:
+        return _refuse(error)
+    except OSError as error:
+        return _refuse(MemcalcError(f"{file} cannot be read: {error.strerror or error}", ""))
+    except (ValueError, RecursionError) as error:
+        return _refuse(MemcalcError(f"the input is not valid JSON: {error}", ""))
+    answers = [_answer(one) for one in (read if isinstance(read, list) else [read])]
+    print(json.dumps(answers if isinstance(read, list) else answers[0], indent=2))
+    return 2 if any("error" in one for one in answers) else 0
+
+
+def _refuse(error: MemcalcError) -> int:
+    print(json.dumps(error.as_dict(), indent=2))
+    return 2
+
+
+def _answer(scenario: Any) -> dict[str, Any]:
+    try:
+        return estimate(scenario).as_dict()
+    except MemcalcError as error:
+        return error.as_dict()
+
+
+def _gpus(as_json: bool) -> int:
+    found = nvml.read()
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+        return 0
+    for one in found.as_json()["gpus"]:
+        print(f"{one['index']}  {one['name']}  total {one['total']}  used {one['used']}  free {one['free']}")
+    if found.note:
+        print(found.note)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The estimate: a scenario's answer, every size an integer of bytes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memcalc.architectures.decoder import Decoder
+from memcalc.errors import ScenarioError
+from memcalc.hardware.fit import Device, device_for, judge
+from memcalc.models import generic
+from memcalc.overhead import Overhead, overhead
+from memcalc.question import Question
+from memcalc.scenario import Scenario
+from memcalc.tensors.tape import COMPONENTS, Size
+from memcalc.stages import Stage, breakdown, component_peaks, highest
+from memcalc.training.step import standing, weight_bytes
+from memcalc.units import binary
+
+LIMIT = 2**62
+"""Bytes: more than any machine has, and what 64-bit integers can still add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A scenario's answer. The fields are those of the JSON that ``as_dict`` gives; sizes in bytes."""
+
+    scenario: dict[str, Any]
+    method: str
+    parameters: dict[str, int]
+    persistent: int
+    peak: dict[str, Any]
+    range: dict[str, list[int]]
+    at_peak: dict[str, int]
+    component_peak: dict[str, int]
+    phases: list[dict[str, Any]]
+    overhead: dict[str, int]
+    fit: dict[str, Any] | None
+    assumptions: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The estimate as the contract's JSON object (a copy: change it as you like)."""
+        return copy.deepcopy(
+            {
+                "scenario": self.scenario,
+                "method": self.method,
+                "parameters": self.parameters,
+                "persistent": self.persistent,
+                "peak": self.peak,
+                "range": self.range,
+                "at_peak": self.at_peak,
+                "component_peak": self.component_peak,
+                "phases": self.phases,
+                "overhead": self.overhead,
+                "runtime": None,
+                "ranks": None,
+                "fit": self.fit,
+                "assumptions": self.assumptions,
+            }
+        )
+
+
+def estimate(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -> Estimate:
+    """Estimate the memory of ``scenario``.
+
+    Raises MemcalcError (with ``field`` and ``choices``) for what cannot be understood. ``allow_files=False``
+    refuses paths, for scenarios that come from strangers.
+
+    >>> round(estimate({"model": "gpt2", "task": "train", "precision": "fp32", "seq_len": 128}).persistent / 1e9, 2)
+    1.99
+    """
+    checked = Scenario.read(scenario)
+    device = device_for(checked.hardware)
+    question = Question.read(checked, device.capability if device else 8.0, allow_files)
+    program = question.program()
+    stages = laid_out(question, program)
+    peak = highest(stages)
+    if peak > LIMIT:
+        raise ScenarioError(f"the scenario needs {binary(peak)}: sizes beyond {binary(LIMIT)} are refused", "batch")
+    above = overhead(peak, spread(question, peak), checked.task, question.capability, kernel_scratch(question))
+    return _assemble(question, program, stages, peak, above, device)
+
+
+def laid_out(question: Question, program: Decoder) -> list[Stage]:
+    """The timeline of a single scenario."""
+    scenario = question.scenario
+    batch = scenario.batch
+    if scenario.task == "train":
+        assert scenario.seq_len is not None
+        length, new = scenario.seq_len, 0
+    else:
+        assert scenario.inference.prompt_tokens is not None
+        length, new = scenario.inference.prompt_tokens, scenario.inference.new_tokens
+    return question.stages(program, batch, length, new, batch == 1, length == 1)
+
+
+def spread(question: Question, peak: Size) -> tuple[Size, Size]:
+    """The tensors' own (low, high): exact for a described model; for one known by size only, the extremes of
+    deeper and flatter shapes."""
+    if question.model.method != "generic":
+        return peak, peak
+    parameters = int(question.scenario.model["parameters"])
+    others = [
+        highest(laid_out(question, question.program(spec))) for spec in generic.alternatives(parameters)
+    ]
+    return min(peak, *others), max(peak, *others)
+
+
+def kernel_scratch(question: Question) -> int:
+    """What flash attention's backward allocates besides its results, which no trace sees: an fp32 accumulator
+    for the queries' gradient, one number a row, and with grouped queries gradients of keys and values for every
+    query head [csrc/flash_attn/flash_api.cpp, mha_bwd]. It matters only if the peak falls there."""
+    scenario, spec = question.scenario, question.model.spec
+    if scenario.task != "train" or scenario.attention not in ("sdpa", "flash") or question.capability < 8.0:
+        return 0
+    precision = question.precision
+    if not (precision.autocast or precision.weights).is_half:
+        return 0
+    assert scenario.seq_len is not None
+    rows = scenario.batch * spec.heads * (scenario.seq_len + 127)
+    grouped = 2 * 2 * spec.head_dim if spec.kv_heads != spec.heads else 0
+    return rows * (4 * spec.head_dim + 4 + grouped)
+
+
+def _assemble(
+    question: Question, program: Decoder, stages: list[Stage], peak: int, above: Overhead, device: Device | None
+) -> Estimate:
+    scenario = question.scenario
+    phases, at_peak, where = _phases(stages)
+    if scenario.task == "train":
+        persistent = standing(program, scenario.training, question.precision).persistent
+    else:
+        persistent = weight_bytes(program)
+    assumptions = list(question.assumptions)
+    if scenario.task == "train":
+        assumptions += _training_notes(question)
+    fit = None
+    if device is not None:
+        fit = judge(device, scenario.hardware, above.device)
+        assumptions += device.assumptions
+    return Estimate(
+        scenario=scenario.as_dict(),
+        method=question.model.method,
+        parameters=_parameters(program),
+        persistent=persistent,
+        peak={
+            "tensors": peak,
+            "allocated": above.allocated[1],
+            "reserved": above.reserved[1],
+            "device": above.device[1],
+            "phase": where[0],
+            "step": where[1],
+        },
+        range={
+            name: [part[0], part[2]]
+            for name, part in (
+                ("allocated", above.allocated), ("reserved", above.reserved), ("device", above.device)
+            )
+        },  # fmt: skip
+        at_peak=at_peak,
+        component_peak=component_peaks(stages),
+        phases=phases,
+        overhead={
+            "workspace": above.workspace,
+            "context": above.context,
+            "cache": above.reserved[1] - above.allocated[1],
+            "communication": 0,
+        },
+        fit=fit,
+        assumptions=[*assumptions, *above.reasons],
+    )
+
+
+def _phases(stages: list[Stage]) -> tuple[list[dict[str, Any]], dict[str, int], tuple[str, int]]:
+    """The phases in order (the largest micro-batch or decode step stands for its phase), and the highest."""
+    found: dict[tuple[str, int], tuple[int, Stage]] = {}
+    for one in stages:
+        step = 1 if one.phase == "decode" else one.step
+        peak = one.peak
+        held = found.get((one.phase, step))
+        if held is None or peak > held[0]:
+            found[one.phase, step] = (peak, one)
+    listed, best, at_peak, where = [], -1, {}, ("load", 0)
+    for (phase, step), (peak, stage) in found.items():
+        parts = breakdown(stage)
+        listed.append({"name": phase, "step": step, "tensors": peak, "at_peak": parts})
+        if peak > best:
+            best, at_peak, where = peak, parts, (phase, step)
+    return listed, at_peak, where
+
+
+def _parameters(program: Decoder) -> dict[str, int]:
+    total = sum(one.count * one.repeat for one in program.parameters)
+    return {
+        "total": total,
+        "trainable": sum(one.count * one.repeat for one in program.parameters if one.trainable),
+        "embedding": sum(one.count for one in program.embeddings()),
+        "active": total,
+    }
+
+
+def _training_notes(question: Question) -> list[str]:
+    settings = question.scenario.training
+    notes = []
+    if question.precision.master:
+        notes.append(
+            "master weights: the 16-bit gradients are cast to fp32 for the step, all at once"
+            if settings.gradient_dtype is None
+            else "master weights: fp32 gradient buffers stay, 16-bit gradients are added into them"
+        )
+    if settings.clip_grad:
+        notes.append("gradient clipping works in place: norms of a few bytes a tensor are not counted")
+    if settings.lora is not None and settings.lora.targets is None:
+        notes.append("LoRA targets are PEFT's usual ones for this model")
+    return notes
+
+
+__all__ = ["COMPONENTS", "Estimate", "estimate"]

@@ -1,0 +1,57 @@
+"""Where a model's description comes from: the catalogue, a config.json, a number of parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from memcalc.errors import ModelError
+from memcalc.models import catalogue, config, generic
+from memcalc.models.description import ModelDescription
+
+KINDS = ("config", "parameters")
+LATER = ("hub", "gguf", "safetensors", "timm", "torchvision", "diffusers")
+LARGEST_FILE = 4 * 1024 * 1024
+"""Bytes: no real config.json is larger."""
+
+
+def describe(model: Any, allow_files: bool = True) -> ModelDescription:
+    """Understand the scenario's ``model``: a catalogue name, a path to a config.json (only if ``allow_files``),
+    or an object with ``config`` or ``parameters``."""
+    if isinstance(model, str):
+        if allow_files and (model.endswith(".json") or "\\" in model or model.startswith(("/", "./", "../", "~"))):
+            return _from_file(model)
+        return catalogue.describe(model)
+    if not isinstance(model, Mapping):
+        raise ModelError("model must be a name or an object", "model", KINDS)
+    named = [one for one in model if model[one] is not None]
+    if len(named) != 1:
+        raise ModelError("model must have exactly one of the choices", "model", KINDS)
+    kind = named[0]
+    if kind == "config":
+        return config.describe(model["config"])
+    if kind == "parameters":
+        return generic.describe(model["parameters"])
+    if kind in LATER:
+        raise ModelError(f"models given as {kind} are not supported yet", f"model.{kind}", KINDS)
+    raise ModelError(f"unknown field model.{kind}", f"model.{kind}", KINDS)
+
+
+def _from_file(path: str) -> ModelDescription:
+    place = Path(path).expanduser()
+    if place.is_dir():
+        place = place / "config.json"
+    try:
+        if place.stat().st_size > LARGEST_FILE:
+            raise ModelError(f"{place.name} is larger than {LARGEST_FILE // 2**20} MiB: no config.json", "model")
+        parsed = json.loads(place.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}", "model") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}", "model") from error
+    return config.describe(parsed, place.parent.name or place.stem)
+
+
+__all__ = ["ModelDescription", "describe"]

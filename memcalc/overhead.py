@@ -1,0 +1,100 @@
+"""What a process holds above its tensors: library workspaces, the allocator's slack, the CUDA context.
+
+Each figure has its source and its share of the range. ``allocated`` is what torch's allocator has handed
+out (``torch.cuda.max_memory_allocated``), ``reserved`` what it has taken from the driver, ``device`` what
+the driver shows for the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memcalc.tensors.tape import Size
+from memcalc.units import MiB
+
+WORKSPACE_BEFORE_9 = 4096 * 1024 * 2 + 16 * 1024 * 8
+"""Bytes a cuBLAS handle and stream below compute capability 9.0: CUBLAS_WORKSPACE_CONFIG's default
+:4096:2:16:8 [aten/src/ATen/cuda/CublasHandlePool.cpp]."""
+WORKSPACE_FROM_9 = 32 * MiB
+"""The same from compute capability 9.0 on [ibid., torch 2.13]."""
+
+CONTEXT = (
+    # from capability, low, assumed, high (MiB)
+    (0.0, 250, 320, 500),
+    (7.0, 250, 330, 480),
+    (8.0, 290, 420, 600),
+    (8.6, 270, 340, 560),
+    (9.0, 380, 500, 700),
+    (10.0, 400, 612, 800),
+    (12.0, 280, 340, 600),
+)
+"""The CUDA context with lazily loaded kernels, by generation. Published: 287 MB (torch 1.13, CUDA 11.7, one small
+tensor; pytorch pull request 86509), 300 to 400 MB with lazy loading (pytorch issues 107667, 109888), 314 to 334 MiB
+(RTX 5060 Ti with slack), 612 MiB (B200, primary context; unsloth pull request 9362). It grows with the number of
+multiprocessors and of kernels loaded; the values between are assumed, not measured."""
+
+SLACK = {"train": (1.055, 1.14), "infer": (1.06, 1.14)}
+"""reserved / allocated: the median, and about the 85th percentile, of 56 event logs replayed through a simulated
+caching allocator (2 and 20 MiB segments); at worst 1.32. Simulated, not measured. With expandable segments it is
+close to 1, which is the low end of the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Bytes above the tensors: (low, point, high) of the three sums, and the parts."""
+
+    workspace: int
+    context: int
+    allocated: tuple[Size, Size, Size]
+    reserved: tuple[Size, Size, Size]
+    device: tuple[Size, Size, Size]
+    reasons: tuple[str, ...]
+
+
+def workspace_bytes(capability: float, training: bool) -> int:
+    """cuBLAS workspaces from torch's allocator: one for the forward thread, one more for autograd's.
+
+    >>> workspace_bytes(8.0, training=True)
+    17039360
+    """
+    one = WORKSPACE_FROM_9 if capability >= 9.0 else WORKSPACE_BEFORE_9
+    return one * (2 if training else 1)
+
+
+def context_bytes(capability: float) -> tuple[int, int, int]:
+    """(low, assumed, high) bytes of the CUDA context of a process on a card of that capability."""
+    row = next(row for row in reversed(CONTEXT) if capability >= row[0])
+    return row[1] * MiB, row[2] * MiB, row[3] * MiB
+
+
+def overhead(tensors: Size, spread: tuple[Size, Size], task: str, capability: float, scratch: Size) -> Overhead:
+    """The sums above ``tensors`` (peak bytes). ``spread``: the tensors' own (low, high), wider than the point
+    where the model is only assumed. ``scratch``: what kernels allocate that no trace sees, at most."""
+    workspace = workspace_bytes(capability, task == "train")
+    low_tensors, high_tensors = spread
+    allocated = (low_tensors, tensors + workspace, high_tensors + workspace + scratch)
+    usual, worst = SLACK[task]
+    reserved = (
+        _up_to(allocated[0], 2 * MiB),
+        _up_to(_times(allocated[1], usual), 2 * MiB),
+        _up_to(_times(allocated[2], worst), 2 * MiB),
+    )
+    context = context_bytes(capability)
+    device = (reserved[0] + context[0], reserved[1] + context[1], reserved[2] + context[2])
+    reasons = (
+        f"workspaces: {workspace / MiB:.1f} MiB for cuBLAS at compute capability {capability:g}",
+        f"allocator: reserved is taken as {usual:g} times allocated (1 with expandable segments, up to {worst:g}); "
+        "from replayed event logs, not measured on a card",
+        f"CUDA context: {context[1] / MiB:.0f} MiB assumed, {context[0] / MiB:.0f} to {context[2] / MiB:.0f} published "
+        "or plausible for this generation",
+    )
+    return Overhead(workspace, context[1], allocated, reserved, device, reasons)
+
+
+def _times(size: Size, factor: float) -> Size:
+    """``size`` times a factor, in whole bytes without leaving integers."""
+    return size * round(factor * 1000) // 1000
+
+
+def _up_to(size: Size, unit: int) -> Size:
+    return (size + unit - 1) // unit * unit

@@ -1,0 +1,170 @@
+"""A scenario with its model found and its program built: everything needed to lay out the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from memcalc.architectures.decoder import Decoder, Run
+from memcalc.architectures.gpt2 import Gpt2
+from memcalc.architectures.layers import Lora, Maker
+from memcalc.architectures.llama import Llama
+from memcalc.architectures.spec import DecoderSpec
+from memcalc.errors import ScenarioError
+from memcalc.formats import Format
+from memcalc.inference.generate import forward_stages, generation_stages
+from memcalc.models import ModelDescription, describe
+from memcalc.scenario import LoraSettings, Scenario
+from memcalc.tensors.ops import AttentionCall, chosen_kernel
+from memcalc.tensors.tape import Size, Tape
+from memcalc.stages import Stage
+from memcalc.training.precision import INFERENCE, TRAINING, Precision
+from memcalc.training.step import micro_batches, stages, weight_bytes
+
+PROGRAMS: dict[str, type[Decoder]] = {"gpt2": Gpt2, "llama": Llama}
+DEFAULT_LENGTH = 2048
+PEFT_TARGETS = {"gpt2": ("c_attn",), "llama": ("q_proj", "v_proj")}
+"""The linear layers that PEFT adapts where none are named [peft utils/constants.py]."""
+
+
+@dataclass(slots=True)
+class Question:
+    """A checked scenario (lengths filled in), its model, and what was assumed on the way."""
+
+    scenario: Scenario
+    model: ModelDescription
+    capability: float
+    assumptions: tuple[str, ...]
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any] | Scenario, capability: float = 8.0, allow_files: bool = True) -> Question:
+        """Understand ``raw``; errors name the field."""
+        scenario = Scenario.read(raw)
+        model = describe(scenario.model, allow_files)
+        assumptions = [*scenario.notes, *model.assumptions]
+        scenario = _lengths(scenario, model.spec, assumptions)
+        question = cls(scenario, model, capability, ())
+        assumptions += _attention_notes(question)
+        question.assumptions = tuple(assumptions)
+        return question
+
+    @property
+    def precision(self) -> Precision:
+        if self.scenario.task == "train":
+            return TRAINING[self.scenario.precision]
+        return Precision(INFERENCE[self.scenario.precision])
+
+    def program(self, spec: DecoderSpec | None = None) -> Decoder:
+        """The architecture program (of an alternative ``spec``, if given) with its parameters made."""
+        spec = spec or self.model.spec
+        maker = Maker(self.precision.weights, self._lora(spec))
+        return PROGRAMS[spec.family](spec, maker)
+
+    def _lora(self, spec: DecoderSpec) -> Lora | None:
+        settings = self.scenario.training.lora
+        if settings is None:
+            return None
+        targets = _targets(settings, spec)
+        return Lora(settings.r, targets, Format.named(settings.dtype), settings.dropout)
+
+    def stages(
+        self,
+        program: Decoder,
+        batch: Size,
+        length: Size,
+        new_tokens: Size = 0,
+        one_sequence: bool = False,
+        one_token: bool = False,
+    ) -> list[Stage]:
+        """The timeline for ``batch`` sequences of ``length`` tokens (the prompt, for inference)."""
+        scenario = self.scenario
+        training = scenario.task == "train"
+        run = Run(
+            batch=batch,
+            length=length,
+            attention=AttentionCall(scenario.attention, self.capability),
+            eager=scenario.attention == "eager",
+            padded=scenario.attention_mask == "padded",
+            checkpointing=scenario.training.checkpointing == "full" and training,
+            training=training,
+            last_logits=not training and scenario.inference.logits == "last",
+            compute=self.precision.weights,
+        )
+        if training:
+            return self._training(program, run, Tape(one_sequence, one_token))
+        weights = weight_bytes(program)
+        if scenario.inference.runtime == "forward":
+            return forward_stages(program, run, weights, one_sequence, one_token)
+        return generation_stages(program, run, weights, length, new_tokens, one_sequence, one_token)
+
+    def _training(self, program: Decoder, run: Run, tape: Tape) -> list[Stage]:
+        settings = self.scenario.training
+        again = (
+            settings.grad_accumulation > 1 or settings.zero_grad == "keep" or settings.gradient_dtype is not None
+        )
+        micros = micro_batches(program, run, self.precision, tape, again)
+        return list(stages(program, micros, settings, self.precision))
+
+
+def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | None:
+    if settings.targets == "all-linear":
+        return None
+    if settings.targets is None:
+        return PEFT_TARGETS[spec.family]
+    known = LINEAR_NAMES[spec.family]
+    for one in settings.targets:
+        if one not in known:
+            raise ScenarioError(
+                f"the model has no linear layer called {one[:60]!r}", "training.lora.targets", [*known, "all-linear"]
+            )
+    return tuple(settings.targets)
+
+
+LINEAR_NAMES = {
+    "gpt2": ("c_attn", "c_proj", "c_fc"),
+    "llama": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+}
+
+
+def _lengths(scenario: Scenario, spec: DecoderSpec, assumptions: list[str]) -> Scenario:
+    """Fill in lengths that were not given, within the model's own limit; refuse what learned positions cannot reach."""
+    limit = spec.max_positions
+    if scenario.task == "train":
+        length = scenario.seq_len or min(DEFAULT_LENGTH, limit)
+        scenario = replace(scenario, seq_len=length)
+        longest, field = length, "seq_len"
+    else:
+        inference = scenario.inference
+        more = max(inference.new_tokens - 1, 0) if inference.runtime == "transformers" else 0
+        prompt = inference.prompt_tokens or max(1, min(DEFAULT_LENGTH, limit - more))
+        scenario = replace(scenario, inference=replace(inference, prompt_tokens=prompt))
+        longest, field = prompt + more, "inference.prompt_tokens"
+    if longest > limit:
+        if spec.learned_positions:
+            raise ScenarioError(
+                f"the model has learned positions for {limit:,} tokens, {longest:,} are asked for", field
+            )
+        assumptions.append(
+            f"{longest:,} tokens are more than the {limit:,} positions the configuration was made for: "
+            "rotary positions are extended as they are"
+        )
+    return scenario
+
+
+def _attention_notes(question: Question) -> list[str]:
+    """Say it where the wished attention kernel cannot run."""
+    scenario, spec = question.scenario, question.model.spec
+    if scenario.attention == "eager":
+        return []
+    precision = question.precision
+    fmt = precision.autocast or precision.weights
+    grouped = spec.kv_heads != spec.heads
+    masked = scenario.attention_mask == "padded"
+    call = AttentionCall(scenario.attention, question.capability)
+    kernel = chosen_kernel(fmt, spec.head_dim, grouped and not masked, masked, call)
+    if scenario.attention == "sdpa":
+        return [f"attention: torch picks the {kernel} kernel here"] if kernel == "math" else []
+    if kernel != scenario.attention:
+        return [f"attention: the {scenario.attention} kernel cannot run here, {kernel} is used"]
+    return []

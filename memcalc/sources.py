@@ -1,0 +1,60 @@
+"""Where each rule comes from: the file that an operator's or an optimizer's memory was read in."""
+
+from __future__ import annotations
+
+_TORCH = "torch 2.13"
+_HF = "transformers 5.23"
+
+SOURCES = {
+    "parameter": f"{_HF}, the model's named_parameters()",
+    "buffer": f"{_HF}, the model's buffers",
+    "gradient": f"{_TORCH}, torch/csrc/autograd/functions/accumulate_grad.h",
+    "embedding": f"{_TORCH}, aten/src/ATen/native/Embedding.cpp",
+    "mm": f"{_TORCH}, tools/autograd/derivatives.yaml: mm, addmm",
+    "bmm": f"{_TORCH}, tools/autograd/derivatives.yaml: bmm",
+    "flash attention": f"{_TORCH}, derivatives.yaml: _scaled_dot_product_flash_attention",
+    "efficient attention": f"{_TORCH}, derivatives.yaml: _scaled_dot_product_efficient_attention",
+    "logsumexp": f"{_TORCH}, derivatives.yaml: _scaled_dot_product_flash_attention",
+    "softmax": f"{_TORCH}, aten/src/ATen/native/SoftMax.cpp",
+    "safe_softmax": f"{_TORCH}, aten/src/ATen/native/transformers/attention.cpp: _scaled_dot_product_attention_math",
+    "layer_norm": f"{_TORCH}, derivatives.yaml: native_layer_norm",
+    "dropout": f"{_TORCH}, derivatives.yaml: native_dropout",
+    "dropout mask": f"{_TORCH}, derivatives.yaml: native_dropout",
+    "silu": f"{_TORCH}, derivatives.yaml: silu",
+    "gelu": f"{_TORCH}, derivatives.yaml: gelu",
+    "tanh": f"{_TORCH}, derivatives.yaml: tanh",
+    "pow": f"{_TORCH}, derivatives.yaml: pow.Tensor_Scalar",
+    "rsqrt": f"{_TORCH}, derivatives.yaml: rsqrt",
+    "mul": f"{_TORCH}, derivatives.yaml: mul.Tensor",
+    "add": f"{_TORCH}, derivatives.yaml: add.Tensor",
+    "cat (cache)": f"{_HF}, cache_utils.py: DynamicLayer.update",
+    "repeat_kv": f"{_HF}, integrations/sdpa_attention.py: repeat_kv",
+    "to": f"{_TORCH}, a copy in another format",
+    "to (weight)": f"{_TORCH}, aten/src/ATen/autocast_mode.cpp: cached_cast",
+    "log_softmax": f"{_TORCH}, derivatives.yaml: _log_softmax",
+    "nll_loss (gradient)": f"{_TORCH}, derivatives.yaml: nll_loss_forward",
+    "log_softmax (gradient)": f"{_TORCH}, derivatives.yaml: _log_softmax",
+    "causal mask": f"{_HF}, masking_utils.py",
+    "additive mask": f"{_HF}, masking_utils.py",
+    "adamw": f"{_TORCH}, torch/optim/adam.py",
+    "adam": f"{_TORCH}, torch/optim/adam.py",
+    "sgd": f"{_TORCH}, torch/optim/sgd.py",
+    "sgd-momentum": f"{_TORCH}, torch/optim/sgd.py",
+    "adagrad": f"{_TORCH}, torch/optim/adagrad.py",
+    "rmsprop": f"{_TORCH}, torch/optim/rmsprop.py",
+    "adafactor": f"{_TORCH}, torch/optim/_adafactor.py",
+    "adafactor-hf": f"{_HF}, optimization.py: Adafactor",
+    "master weights": "Micikevicius et al. 2018 (arXiv 1710.03740): fp32 master copies",
+    "ema": "a copy of the trained weights, as moving averages keep",
+}
+GRADIENTS = f"{_TORCH}, torch/csrc/autograd/FunctionsManual.cpp"
+MODEL_CODE = f"{_HF}, the model's forward()"
+
+
+def source_of(op: str) -> str:
+    """The source of the rule behind ``op``, in words."""
+    if op in SOURCES:
+        return SOURCES[op]
+    if op.endswith("gradient)") or op.endswith("(gradients)"):
+        return GRADIENTS
+    return MODEL_CODE

@@ -1,0 +1,160 @@
+"""A whole grid at once: one run of the program over arrays of batch and length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memcalc.errors import ScenarioError
+from memcalc.estimate import LIMIT, kernel_scratch, spread
+from memcalc.hardware.fit import device_for
+from memcalc.overhead import overhead
+from memcalc.question import Question
+from memcalc.scenario import Scenario
+from memcalc.stages import highest
+from memcalc.units import binary
+
+Grid = NDArray[np.int64]
+AXES = ("batch", "seq_len", "prompt_tokens", "new_tokens")
+MOST_POINTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Peaks over a grid, in bytes; each array has one dimension for each axis, in the order asked for.
+
+    ``tensors``, ``allocated``, ``reserved``, ``device`` are the points; ``device_low`` and ``device_high``
+    the range against which a card is judged.
+    """
+
+    axes: dict[str, list[int]]
+    tensors: Grid
+    allocated: Grid
+    reserved: Grid
+    device: Grid
+    device_low: Grid
+    device_high: Grid
+
+
+def sweep(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, **axes: Sequence[int]) -> Sweep:
+    """Evaluate ``scenario`` over the outer product of ``axes``: ``batch`` and ``seq_len`` for training; ``batch``,
+    ``prompt_tokens`` and ``new_tokens`` for inference.
+
+    >>> sweep({"model": "gpt2", "task": "train"}, batch=[1, 2, 4], seq_len=[128, 256]).tensors.shape
+    (3, 2)
+    """
+    base = Scenario.read(scenario)
+    values = {name: _checked(name, given, base.task) for name, given in axes.items()}
+    if not values:
+        raise ScenarioError("a sweep needs at least one axis", "", _possible(base.task))
+    device = device_for(base.hardware)
+    corner = _with(base, {name: max(one) for name, one in values.items()})
+    question = Question.read(corner, device.capability if device else 8.0, allow_files)
+    shape = tuple(len(one) for one in values.values())
+    if int(np.prod(shape, dtype=object)) > MOST_POINTS:
+        raise ScenarioError(f"a sweep has at most {MOST_POINTS:,} points", next(iter(values)))
+    tensors = _grid(question, values, shape)
+    low, high = _spread(question, tensors)
+    above = overhead(tensors, (low, high), base.task, question.capability, kernel_scratch(question))
+    return Sweep(
+        {name: list(one) for name, one in values.items()},
+        tensors,
+        above.allocated[1],
+        above.reserved[1],
+        above.device[1],
+        above.device[0],
+        above.device[2],
+    )
+
+
+def _possible(task: str) -> tuple[str, ...]:
+    return ("batch", "seq_len") if task == "train" else ("batch", "prompt_tokens", "new_tokens")
+
+
+def _checked(name: str, given: Sequence[int], task: str) -> list[int]:
+    if name not in _possible(task):
+        raise ScenarioError(f"a sweep cannot run over {name} here", name, _possible(task))
+    values = list(given)
+    if not values:
+        raise ScenarioError(f"the axis {name} is empty", name)
+    field = name if name in ("batch", "seq_len") else f"inference.{name}"
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, int | np.integer) or not 1 <= one < 2**31:
+            raise ScenarioError(f"{field} must be whole numbers from 1, not {one!r}", field)
+    return [int(one) for one in values]
+
+
+def _with(base: Scenario, point: Mapping[str, int]) -> Scenario:
+    """``base`` at one point of the grid."""
+    top = {name: value for name, value in point.items() if name in ("batch", "seq_len")}
+    inner = {name: value for name, value in point.items() if name not in top}
+    if inner:
+        top["inference"] = replace(base.inference, **inner)  # type: ignore[assignment]
+    return replace(base, **top)  # type: ignore[arg-type]
+
+
+def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int, ...]) -> Grid:
+    """Peaks of the tensors over the grid. A batch or a length of 1 changes which reshapes copy, so those points
+    are run apart from the others."""
+    scenario = question.scenario
+    program = question.program()
+    length = "seq_len" if scenario.task == "train" else "prompt_tokens"
+    own = {
+        "batch": scenario.batch,
+        "seq_len": scenario.seq_len,
+        "prompt_tokens": scenario.inference.prompt_tokens,
+        "new_tokens": scenario.inference.new_tokens,
+    }
+    # The largest corner first, in Python's integers: nothing else can then leave 62 bits.
+    at = {name: max(one) for name, one in values.items()}
+    corner = {**own, **at}
+    largest = highest(
+        question.stages(
+            program, corner["batch"], corner[length], corner["new_tokens"], corner["batch"] == 1, corner[length] == 1
+        )
+    )
+    if largest > LIMIT // 64:
+        raise ScenarioError(f"the largest point needs {binary(largest)}: a sweep refuses more than 64 PiB", "batch")
+    result = np.zeros(shape, np.int64)
+    names = list(values)
+    splits = [_split(values[name], name in ("batch", length, "new_tokens")) for name in names]
+    for chosen in product(*splits):
+        point: dict[str, Any] = dict(own)
+        for axis, (name, places) in enumerate(zip(names, chosen, strict=True)):
+            picked = [values[name][i] for i in places]
+            if len(picked) == 1:
+                point[name] = picked[0]
+            else:
+                spread_out = [1] * len(names)
+                spread_out[axis] = len(picked)
+                point[name] = np.array(picked, np.int64).reshape(spread_out)
+        one_sequence = isinstance(point["batch"], int) and point["batch"] == 1
+        one_token = isinstance(point[length], int) and point[length] == 1
+        peaks = highest(
+            question.stages(program, point["batch"], point[length], point["new_tokens"], one_sequence, one_token)
+        )
+        result[np.ix_(*chosen)] = np.broadcast_to(peaks, [len(one) for one in chosen])
+    return result
+
+
+def _split(values: list[int], apart: bool) -> list[list[int]]:
+    """The places of the values that are 1, and of the others."""
+    ones = [i for i, one in enumerate(values) if one == 1]
+    others = [i for i, one in enumerate(values) if one != 1]
+    if not apart:
+        return [ones + others]
+    return [places for places in (ones, others) if places]
+
+
+def _spread(question: Question, tensors: Grid) -> tuple[Grid, Grid]:
+    """For a generic model, the range of its largest corner, in proportion."""
+    if question.model.method != "generic":
+        return tensors, tensors
+    peak = int(tensors.max())
+    low, high = spread(question, peak)
+    return tensors * (low * 1000 // peak) // 1000, tensors * (high * 1000 // peak + 1) // 1000

@@ -1,0 +1,36 @@
+"""The second instrument: real Hugging Face code run on a fake GPU, every tensor followed from birth to death.
+
+``trace(scenario)`` needs torch and transformers (and peft for LoRA); nothing else in memcalc does, and nothing
+else imports this package. It answers in seconds, without a GPU, and serves as the judge of the symbolic model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from memcalc.errors import MemcalcError
+
+if TYPE_CHECKING:
+    from memcalc.trace.result import Trace
+
+__all__ = ["TraceUnavailable", "trace"]
+
+
+class TraceUnavailable(MemcalcError):
+    """torch or transformers is not installed, so nothing can be traced."""
+
+
+def trace(scenario: Mapping[str, Any], modules: bool = False) -> Trace:
+    """Run a contract scenario on the fake GPU and return what it held, when and for what.
+
+    ``modules`` also records the name of the module in which each tensor was made (a little slower).
+    """
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise TraceUnavailable(f"tracing needs torch and transformers: {error}") from error
+    from memcalc.trace.session import run_scenario
+
+    return run_scenario(scenario, modules)

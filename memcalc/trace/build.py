@@ -1,0 +1,173 @@
+"""A real model on the fake GPU, and a batch for it.
+
+Models come from Hugging Face configuration objects, from timm and torchvision; ``module:callable`` names a factory that returns any
+``torch.nn.Module`` (called with no argument) for architectures that transformers does not have.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+import transformers
+from transformers import initialization
+
+from memcalc.errors import ModelError
+from memcalc.trace.pictures import classifier
+from memcalc.trace.recipe import Recipe
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEVICE = torch.device("meta")
+"""The fake GPU."""
+
+# The usual head of a family whose configuration names none.
+_AUTO_HEADS = (
+    "AutoModelForCausalLM",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForSpeechSeq2Seq",
+    "AutoModelForImageClassification",
+    "AutoModelForMaskedLM",
+)
+
+
+def build_model(recipe: Recipe) -> torch.nn.Module:
+    """The model in its storage format, adapters and checkpointing switched on, in train or eval mode."""
+    dtype = DTYPES[recipe.storage_format]
+    model = _bare_model(recipe, dtype)
+    if recipe.method == "lora":
+        model = _with_lora(model, recipe)
+    elif recipe.method == "head":
+        _freeze_all_but_head(model)
+    if recipe.task == "train" and recipe.checkpointing == "full":
+        switch = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        switch()
+    return model.train(recipe.task == "train")
+
+
+def _bare_model(recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
+    source = recipe.model
+    if isinstance(source, str) and ":" in source:
+        module, _, name = source.partition(":")
+        with DEVICE:
+            return getattr(importlib.import_module(module), name)().to(dtype)
+    for library in ("timm", "torchvision"):
+        if isinstance(source, dict) and library in source:
+            with DEVICE:
+                return classifier(library, source[library]).to(dtype)
+    if not (isinstance(source, dict) and isinstance(source.get("config"), dict)):
+        raise ModelError("the tracer needs a model's configuration, or a module:callable", "model")
+    config, head = configuration(source["config"])
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        # Lives in the generation configuration of released models; which token it is does not matter.
+        config.decoder_start_token_id = 0
+    implementation = "eager" if recipe.attention == "eager" else "sdpa"
+    with DEVICE, initialization.no_init_weights():
+        try:
+            model = head._from_config(config, attn_implementation=implementation, dtype=dtype)
+        except ValueError as error:
+            if "attention" not in str(error).lower():
+                raise
+            model = head._from_config(config, attn_implementation="eager", dtype=dtype)
+        model.tie_weights()
+    return model
+
+
+def configuration(values: dict[str, Any]) -> tuple[Any, Any]:
+    """The configuration object and the model class that a ``config.json`` stands for."""
+    values = dict(values)
+    kind = values.pop("model_type", None)
+    if kind is None:
+        raise ModelError("the configuration has no model_type", "model.config.model_type")
+    for name in ("dtype", "torch_dtype", "transformers_version", "output_attentions"):
+        values.pop(name, None)
+    try:
+        config = transformers.AutoConfig.for_model(kind, **values)
+    except ValueError as error:
+        raise ModelError(f"transformers does not know the model type {kind!r}", "model.config.model_type") from error
+    for architecture in values.get("architectures") or []:
+        head = getattr(transformers, architecture, None)
+        if head is not None:
+            return config, head
+    for name in _AUTO_HEADS:
+        mapping = getattr(transformers, name)._model_mapping
+        if type(config) in mapping:
+            return config, mapping[type(config)]
+    raise ModelError(f"transformers has no head for {kind!r}", "model.config.model_type")
+
+
+def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+    try:
+        import peft
+    except ImportError as error:
+        raise ModelError("tracing LoRA needs the package peft", "training.method") from error
+    options = recipe.lora
+    targets = options.get("targets", "all-linear")
+    rank = int(options.get("r", 16))
+    lora = peft.LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        lora_dropout=float(options.get("dropout", 0.0)),
+        task_type="CAUSAL_LM" if type(model).__name__.endswith("ForCausalLM") else None,
+    )
+    in_fp32 = options.get("dtype", "fp32") == "fp32"
+    with DEVICE:
+        model = peft.get_peft_model(model, lora, autocast_adapter_dtype=in_fp32)
+    if not in_fp32:
+        # peft gives adapters the format of the layer they adapt, except on the meta device.
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.data = parameter.data.to(DTYPES[recipe.storage_format])
+    return model
+
+
+def _freeze_all_but_head(model: torch.nn.Module) -> None:
+    base = getattr(model, model.base_model_prefix)
+    for parameter in base.parameters():
+        parameter.requires_grad_(False)
+
+
+def training_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Inputs and labels of one micro-batch on the fake GPU, int64 tokens and pixels in the parameters' format."""
+    batch = inputs(model, recipe, recipe.seq_len)
+    name = type(model).__name__ if not hasattr(model, "get_base_model") else type(model.get_base_model()).__name__
+    rows = recipe.batch
+    if "Classification" in name and "Token" not in name:
+        batch["labels"] = _tokens(rows)
+    elif model.config.is_encoder_decoder:
+        batch["labels"] = _tokens(rows, recipe.target_len)
+    else:
+        batch["labels"] = _tokens(*batch["input_ids"].shape)
+    return batch
+
+
+def inputs(model: torch.nn.Module, recipe: Recipe, length: int | None) -> dict[str, torch.Tensor]:
+    """What the model reads, without labels: pixels, spectra or ``length`` tokens a row."""
+    config = model.config
+    rows = recipe.batch
+    kind = getattr(model, "main_input_name", "input_ids")
+    dtype = DTYPES[recipe.storage_format]
+    if kind == "pixel_values":
+        side = recipe.image_size or config.image_size
+        with DEVICE:
+            return {"pixel_values": torch.empty(rows, config.num_channels, side, side, dtype=dtype)}
+    if kind == "input_features":
+        with DEVICE:
+            return {
+                "input_features": torch.empty(rows, config.num_mel_bins, 2 * config.max_source_positions, dtype=dtype)
+            }
+    batch = {"input_ids": _tokens(rows, length or default_length(config))}
+    if recipe.padded:
+        batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+    return batch
+
+
+def default_length(config: Any) -> int:
+    """2048 tokens, or the model's own limit if that is less."""
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 2048
+    return min(2048, int(limit))
+
+
+def _tokens(*shape: int) -> torch.Tensor:
+    return torch.zeros(shape, dtype=torch.int64, device=DEVICE)

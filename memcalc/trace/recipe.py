@@ -1,0 +1,109 @@
+"""What a trace has to do, read from a contract scenario: plain values with the contract's defaults filled in.
+
+The tracer reads scenarios by itself, so that nothing but the contract joins it to the rest of memcalc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from memcalc.errors import ScenarioError
+
+PRECISIONS = ("fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed", "bf16-master", "fp16-master")
+ATTENTIONS = ("sdpa", "flash", "efficient", "math", "eager")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run, as the contract describes it. Lengths in tokens, ``image_size`` in pixels a side."""
+
+    model: Any
+    task: str
+    precision: str
+    batch: int
+    seq_len: int | None
+    target_len: int
+    image_size: int | None
+    attention: str
+    padded: bool
+    method: str = "full"
+    optimizer: str = "adamw"
+    optimizer_impl: str = "foreach"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    grad_accumulation: int = 1
+    checkpointing: str = "none"
+    lora: Mapping[str, Any] = field(default_factory=dict)
+    zero_grad: str = "set-to-none"
+    prompt_tokens: int = 2048
+    new_tokens: int = 128
+    runtime: str = "transformers"
+    logits: str = "last"
+
+    @property
+    def storage_format(self) -> str:
+        """Format of the parameters: fp32, bf16 or fp16."""
+        return "fp32" if self.precision.endswith("-mixed") else self.precision.removesuffix("-master")
+
+    @property
+    def autocast_format(self) -> str | None:
+        """Format of the autocast region, None where there is none."""
+        return self.precision.removesuffix("-mixed") if self.precision.endswith("-mixed") else None
+
+    @property
+    def master(self) -> bool:
+        """Whether fp32 master copies of 16-bit parameters exist."""
+        return self.precision.endswith("-master")
+
+
+def _choice(value: Any, field_name: str, choices: tuple[str, ...]) -> Any:
+    if value not in choices:
+        raise ScenarioError(f"the tracer does not know {field_name} {value!r}", field_name, choices)
+    return value
+
+
+def read(scenario: Mapping[str, Any]) -> Recipe:
+    """A contract scenario as a recipe. Fields that the tracer cannot follow are errors, never ignored."""
+    train = {k: v for k, v in (scenario.get("training") or {}).items() if v is not None}
+    infer = {k: v for k, v in (scenario.get("inference") or {}).items() if v is not None}
+    task = _choice(scenario.get("task", "infer"), "task", ("train", "infer"))
+    if "model" not in scenario:
+        raise ScenarioError("a scenario needs a model", "model")
+    for name in ("clip_grad", "ema", "liger", "activation_offload"):
+        if task == "train" and train.get(name):
+            raise ScenarioError(f"the tracer does not follow training.{name}", f"training.{name}")
+    if task == "train" and train.get("loss", "standard") != "standard":
+        raise ScenarioError("the tracer runs the standard loss only", "training.loss", ["standard"])
+    if task == "infer" and (infer.get("weights", "same") != "same" or infer.get("kv_cache", "same") != "same"):
+        raise ScenarioError("the tracer does not run quantised weights or caches", "inference.weights", ["same"])
+    options = dict(train.get("optimizer_options") or {})
+    # Published traces write hyperparameters beside the optimizer's name too.
+    for name in ("weight_decay", "amsgrad", "momentum", "centered", "maximize"):
+        if name in train:
+            options[name] = train[name]
+    return Recipe(
+        model=scenario["model"],
+        task=task,
+        precision=_choice(scenario.get("precision", "bf16"), "precision", PRECISIONS),
+        batch=int(scenario.get("batch") or 1),
+        seq_len=scenario.get("seq_len"),
+        target_len=int(scenario.get("target_len") or 128),
+        image_size=scenario.get("image_size"),
+        attention=_choice(scenario.get("attention") or "sdpa", "attention", ATTENTIONS),
+        padded=_choice(scenario.get("attention_mask") or "none", "attention_mask", ("none", "padded")) == "padded",
+        method=_choice(train.get("method", "full"), "training.method", ("full", "lora", "head")),
+        optimizer=train.get("optimizer", "adamw"),
+        optimizer_impl=_choice(
+            train.get("optimizer_impl", "foreach"), "training.optimizer_impl", ("foreach", "fused", "for-loop")
+        ),
+        optimizer_options=options,
+        grad_accumulation=int(train.get("grad_accumulation", 1)),
+        checkpointing=_choice(train.get("checkpointing", "none"), "training.checkpointing", ("none", "full")),
+        lora=dict(train.get("lora") or {}),
+        zero_grad=_choice(train.get("zero_grad", "set-to-none"), "training.zero_grad", ("set-to-none", "keep")),
+        prompt_tokens=int(infer.get("prompt_tokens", 2048)),
+        new_tokens=int(infer.get("new_tokens", 128)),
+        runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),
+        logits=_choice(infer.get("logits", "last"), "inference.logits", ("last", "all")),
+    )

@@ -1,0 +1,169 @@
+"""The training step and the inference run that the contract means, carried out on a model on the fake GPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from memcalc.trace import build
+from memcalc.trace.ledger import Ledger
+from memcalc.trace.optimizers import Stepper
+from memcalc.trace.recipe import Recipe
+
+ITERATIONS = 2
+"""Optimizer states appear in the first step; the second iteration is the steady state."""
+
+REAL_DECODE_STEPS = 2
+"""Decode steps that are really run at each end; between them the cache is grown at once."""
+
+
+def train(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
+    """Two iterations of forward, loss, backward for each micro-batch, then step and zero_grad."""
+    batch: dict[str, torch.Tensor] = {}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    handles = [p.register_post_accumulate_grad_hook(lambda p: ledger.claim(p.grad, "gradients")) for p in trainable]
+    ledger.phase("opt_init")
+    stepper = Stepper(trainable, recipe, ledger)
+    for iteration in range(1, ITERATIONS + 1):
+        for micro in range(1, recipe.grad_accumulation + 1):
+            name = f"iter{iteration}" if recipe.grad_accumulation == 1 else f"iter{iteration}.mb{micro}"
+            ledger.phase(f"{name}.fwd")
+            if not batch:
+                batch = build.training_batch(model, recipe)
+                _claim_inputs(batch, ledger)
+            with _saved_marked(ledger), _autocast(recipe):
+                outputs = model(**batch, use_cache=False) if _takes_cache(model) else model(**batch)
+                loss = outputs.loss
+                if recipe.grad_accumulation > 1:
+                    loss = loss / recipe.grad_accumulation
+            ledger.phase(f"{name}.fwd_end")
+            del outputs
+            ledger.phase(f"{name}.bwd")
+            with _saved_marked(ledger):
+                loss.backward()
+            del loss
+        ledger.phase(f"iter{iteration}.opt")
+        stepper.step()
+        ledger.phase(f"iter{iteration}.zero_grad")
+        stepper.zero_grad(recipe.zero_grad == "set-to-none")
+    ledger.phase("end")
+    for handle in handles:
+        handle.remove()
+    # What stays at the end belongs to the event log too: the batch is still held here.
+    batch.clear()
+
+
+def infer(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
+    """One forward pass, or prefill and decode with a growing cache."""
+    with torch.no_grad():
+        if recipe.runtime == "forward":
+            ledger.phase("forward")
+            length = recipe.prompt_tokens if recipe.seq_len is None else recipe.seq_len
+            batch = build.inputs(model, recipe, length)
+            _claim_inputs(batch, ledger)
+            outputs = model(**batch, use_cache=False) if _takes_cache(model) else model(**batch)
+            ledger.phase("end")
+            del outputs
+        else:
+            _generate(model, recipe, ledger)
+
+
+def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
+    from transformers import DynamicCache
+
+    ledger.phase("prefill")
+    batch = build.inputs(model, recipe, recipe.prompt_tokens)
+    _claim_inputs(batch, ledger)
+    cache = DynamicCache(config=model.config)
+    only_last = {} if recipe.logits == "all" else {"logits_to_keep": 1}
+    outputs = model(**batch, past_key_values=cache, use_cache=True, **only_last)
+    token = outputs.logits[:, -1:].argmax(-1)
+    del outputs
+    _claim_cache(cache, ledger)
+    mask = batch.get("attention_mask")
+    steps = recipe.new_tokens - 1
+    done = 0
+
+    def decode(token: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        extra = {}
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=-1)
+            extra = {"attention_mask": mask}
+        outputs = model(input_ids=token, past_key_values=cache, use_cache=True, **extra)
+        token = outputs.logits[:, -1:].argmax(-1)
+        _claim_cache(cache, ledger)
+        return token, mask
+
+    ledger.phase("decode_first")
+    while done < min(REAL_DECODE_STEPS, steps):
+        token, mask = decode(token, mask)
+        done += 1
+    skip = steps - done - REAL_DECODE_STEPS
+    if skip > 0:
+        ledger.phase("fast_forward")
+        _grow(cache, skip, ledger)
+        if mask is not None:
+            mask = torch.ones(mask.shape[0], mask.shape[1] + skip, dtype=mask.dtype, device=mask.device)
+        done += skip
+    if done < steps:
+        ledger.phase("decode_last")
+    while done < steps:
+        token, mask = decode(token, mask)
+        done += 1
+    ledger.phase("end")
+
+
+def _grow(cache: Any, tokens: int, ledger: Ledger) -> None:
+    """Lengthen every layer's keys and values as ``tokens`` decode steps would have left them."""
+    for layer in cache.layers:
+        if not getattr(layer, "is_initialized", False):
+            continue
+        window = getattr(layer, "sliding_window", None) if getattr(layer, "is_sliding", False) else None
+        for name in ("keys", "values"):
+            old = getattr(layer, name)
+            length = old.shape[-2] + tokens if window is None else min(old.shape[-2] + tokens, window - 1)
+            shape = (*old.shape[:-2], length, old.shape[-1])
+            del old
+            setattr(layer, name, None)
+            setattr(layer, name, torch.empty(shape, dtype=layer.dtype, device=build.DEVICE))
+        if hasattr(layer, "cumulative_length"):
+            layer.cumulative_length += tokens
+    _claim_cache(cache, ledger)
+
+
+def _claim_inputs(batch: dict[str, torch.Tensor], ledger: Ledger) -> None:
+    for tensor in batch.values():
+        ledger.claim(tensor, "inputs")
+
+
+def _claim_cache(cache: Any, ledger: Ledger) -> None:
+    for layer in cache.layers:
+        for value in vars(layer).values():
+            if isinstance(value, torch.Tensor):
+                ledger.claim(value, "kv_cache")
+
+
+def _takes_cache(model: torch.nn.Module) -> bool:
+    return hasattr(model.config, "use_cache")
+
+
+def _autocast(recipe: Recipe) -> contextlib.AbstractContextManager[Any]:
+    if recipe.autocast_format is None:
+        return contextlib.nullcontext()
+    region: contextlib.AbstractContextManager[Any] = torch.autocast("cuda", dtype=build.DTYPES[recipe.autocast_format])
+    return region
+
+
+@contextlib.contextmanager
+def _saved_marked(ledger: Ledger) -> Iterator[None]:
+    """Claim for the activations whatever autograd saves while entered."""
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        ledger.claim(tensor, "activations")
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield

@@ -1,0 +1,136 @@
+"""One trace from beginning to end: build, load, run under the ledger, read the log."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from memcalc.trace import build, run
+from memcalc.trace import recipe as recipes
+from memcalc.trace.cuda_rules import cuda_rules
+from memcalc.trace.ledger import Ledger
+from memcalc.trace.reading import read_ledger
+from memcalc.trace.result import Trace
+
+
+def run_scenario(scenario: Mapping[str, Any], modules: bool = False) -> Trace:
+    """Trace a contract scenario; see ``memcalc.trace.trace``."""
+    recipe = recipes.read(scenario)
+    wish = "flash" if recipe.attention in ("sdpa", "eager") else recipe.attention
+    ledger = Ledger()
+
+    def keep(copy: torch.Tensor) -> None:
+        ledger.claim(copy, "activations")
+
+    with _quiet(), cuda_rules(wish, keep) as kernels:
+        model = build.build_model(recipe)
+        # Collected garbage must not be counted as a free of the run, nor cyclic garbage live on by chance.
+        gc.collect()
+        gc.disable()
+        try:
+            ledger.phase("load")
+            ledger.adopt([*model.parameters(), *model.buffers()], "weights", "load")
+            with contextlib.ExitStack() as stack:
+                if modules:
+                    stack.enter_context(_module_names(model, ledger))
+                stack.enter_context(_checkpoint_inputs(model, recipe, ledger))
+                stack.enter_context(_plain_sequences(ledger))
+                stack.enter_context(ledger)
+                (run.train if recipe.task == "train" else run.infer)(model, recipe, ledger)
+        finally:
+            ledger.close()
+            gc.enable()
+        return read_ledger(ledger, _count(model), kernels)
+
+
+def _count(model: torch.nn.Module) -> dict[str, int]:
+    """Numbers of elements: all, trainable, in embedding tables; and of distinct parameter tensors."""
+    parameters = list(model.parameters())
+    tables = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    return {
+        "total": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "embedding": sum(tables.values()),
+        "tensors": len(parameters),
+    }
+
+
+@contextlib.contextmanager
+def _plain_sequences(ledger: Ledger) -> Iterator[None]:
+    """Positions that run 0, 1, 2, ... are one sequence, not several packed into a row: the check must say so."""
+    from transformers import masking_utils
+
+    original = masking_utils.find_packed_sequence_indices
+
+    def find(*args: Any, **kwargs: Any) -> Any:
+        ledger.truth = True
+        try:
+            return original(*args, **kwargs)
+        finally:
+            ledger.truth = False
+
+    masking_utils.find_packed_sequence_indices = find
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = original
+
+
+@contextlib.contextmanager
+def _checkpoint_inputs(model: torch.nn.Module, recipe: recipes.Recipe, ledger: Ledger) -> Iterator[None]:
+    """What a checkpointed block is given stays until its recomputation: count it with the activations."""
+    if recipe.task != "train" or recipe.checkpointing == "none":
+        yield
+        return
+
+    def claim(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for value in torch.utils._pytree.tree_leaves((args, kwargs)):
+            if isinstance(value, torch.Tensor):
+                ledger.claim(value, "activations")
+
+    blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    handles = [block.register_forward_pre_hook(claim, with_kwargs=True) for block in blocks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _module_names(model: torch.nn.Module, ledger: Ledger) -> Iterator[None]:
+    """Keep the ledger told of the module whose forward is running."""
+    handles = []
+
+    def leave(*_: object) -> None:
+        ledger.module_stack.pop()
+
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, _n=name: ledger.module_stack.append(_n)))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Model code warns about things that do not matter on a fake GPU."""
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

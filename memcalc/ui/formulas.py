@@ -1,0 +1,61 @@
+"""The arithmetic behind a segment, with its numbers, for the hover and the table.
+
+These sentences only divide what the core computed (bytes by parameters, or by tokens), so they cannot
+disagree with it. A quotient that is a whole number is written as such; otherwise as an approximation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memcalc import units
+from memcalc.ui.ledger import OVERHEAD_LABELS, Bar, Run
+
+
+def _per(size: int, number: int, things: str) -> str:
+    """``size`` as ``number things × bytes each``."""
+    if size <= 0 or number <= 0:
+        return ""
+    each = size / number
+    whole = abs(each - round(each)) < 0.002 and each >= 0.5
+    if whole and each < 10240:
+        return f"{number:,} {things} × {round(each):,} B"
+    if each < 1024:
+        return f"{number:,} {things} × ≈ {each:.2f} B"
+    exact = whole and any(round(each) % unit == 0 and each < 1000 * unit for unit in (units.KiB, units.MiB))
+    return f"{number:,} {things} × {'' if exact else '≈ '}{units.binary(each)}"
+
+
+def tokens(scenario: Mapping[str, Any]) -> int:
+    """How many tokens are in flight: batch × sequence when training, batch × (prompt + new) otherwise."""
+    batch = scenario.get("batch") or 1
+    if scenario.get("task") == "train":
+        return int(batch) * int(scenario.get("seq_len") or 0)
+    inference = scenario.get("inference") or {}
+    return int(batch) * (int(inference.get("prompt_tokens") or 0) + int(inference.get("new_tokens") or 0) - 1)
+
+
+def formula(run: Run, bar: Bar, part: str) -> str:
+    """One line that says where a segment comes from; empty when nothing short and true can be said."""
+    estimate, size = run.estimate, bar.parts.get(part, 0)
+    scenario, parameters = estimate["scenario"], estimate["parameters"]
+    full = estimate.get("component_peak", {}).get(part, size) or size
+    if part == "weights":
+        return _per(size, parameters["total"], "parameters")
+    if part in ("gradients", "optimizer"):
+        line = _per(full, parameters["trainable"], "trained parameters")
+        return line if size >= full * 0.999 else f"{size / full:.0%} of {line}" if line else ""
+    if part == "kv_cache":
+        if bar.phase == "prefill":
+            prompt = int(scenario.get("batch") or 1) * int((scenario.get("inference") or {}).get("prompt_tokens") or 0)
+            return _per(size, prompt, "tokens")
+        return _per(size, tokens(scenario), "tokens")
+    if part == "activations" and scenario.get("task") == "train":
+        return _per(size, tokens(scenario), "tokens")
+    if part == "overhead":
+        named = [f"{OVERHEAD_LABELS[name]} {units.binary(value)}" for name, value in run.overhead.items()]
+        return " + ".join(named)
+    if part == "temporary":
+        return "alive for a moment: inputs, logits, loss, working copies"
+    return ""

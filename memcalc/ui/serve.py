@@ -1,0 +1,110 @@
+"""How the dashboard is served: compressed, and opened in the browser once it listens.
+
+Streamlit leaves its own bundles uncompressed and recommends a proxy for that. A laptop has no proxy, and
+a classroom's first visit would load 7.4 MB each. ``Compression`` keeps every compressed bundle, so each
+is compressed once, not once a visitor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config
+from streamlit.cli_util import open_browser
+from streamlit.web.server.server_util import get_url
+
+SMALLEST = 1024  # bytes; below this compression gains nothing
+KEEP = 256  # compressed bodies kept at most
+OPEN_AFTER = 0.7  # seconds until the browser is opened
+_TEXT = ("text/", "application/javascript", "application/json", "application/manifest+json", "image/svg+xml")
+
+
+class Compression:
+    """ASGI middleware: gzip for text of the front end (``/`` and ``/static/``), each file compressed once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and not scope["path"].startswith(("/_stcore/", "/media/"))
+            and "gzip" in Headers(scope=scope).get("accept-encoding", "")
+            and "range" not in Headers(scope=scope)
+        )
+        await self.app(scope, receive, _Compressor(self, scope["path"], send) if wanted else send)
+
+    def compress(self, name: tuple[str, str], body: bytes) -> bytes:
+        """``body`` compressed, from the shelf if it was seen under this name (path and ETag) before."""
+        if name in self.kept:
+            self.kept.move_to_end(name)
+            return self.kept[name]
+        packed = gzip.compress(body, compresslevel=6, mtime=0)
+        if name[1]:
+            self.kept[name] = packed
+            while len(self.kept) > KEEP:
+                self.kept.popitem(last=False)
+        return packed
+
+
+class _Compressor:
+    """Gathers one response, then sends it compressed if it is text and long enough."""
+
+    def __init__(self, shelf: Compression, path: str, send: Send) -> None:
+        self.shelf, self.path, self.send = shelf, path, send
+        self.start: Message = {}
+        self.body = bytearray()
+        self.through = False
+
+    async def __call__(self, message: Message) -> None:
+        if self.through:
+            await self.send(message)
+        elif message["type"] == "http.response.start":
+            headers = Headers(raw=message["headers"])
+            text = headers.get("content-type", "").startswith(_TEXT)
+            self.start = message
+            if message["status"] != 200 or not text or "content-encoding" in headers:
+                self.through = True
+                await self.send(message)
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish()
+        else:
+            self.through = True
+            await self.send(self.start)
+            await self.send(message)
+
+    async def _finish(self) -> None:
+        headers = MutableHeaders(raw=self.start["headers"])
+        body = bytes(self.body)
+        if len(body) >= SMALLEST:
+            body = self.shelf.compress((self.path, headers.get("etag", "")), body)
+            headers["content-encoding"] = "gzip"
+        headers.add_vary_header("Accept-Encoding")
+        headers["content-length"] = str(len(body))
+        await self.send(self.start)
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def middleware() -> list[Middleware]:
+    """What ``st.App`` puts between Streamlit and the network."""
+    return [Middleware(Compression)]
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Open the visitor's browser once the server listens, as ``streamlit run`` does for plain scripts."""
+    if not config.get_option("server.headless"):
+        asyncio.get_running_loop().call_later(OPEN_AFTER, lambda: open_browser(get_url("localhost")))
+    yield

@@ -1,0 +1,52 @@
+"""What the visitor chose, and the scenarios that it means. Pure: no Streamlit, no global state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of the first page; the defaults are the page's."""
+
+    model: str | int = "Llama-3.1-8B"  # a catalogue name, or a number of parameters
+    gpu: str | None = "16GB"
+    batch: int = 1
+    seq_len: int = 2048
+    precision: str = "bf16"
+    optimizer: str = "adamw"
+    method: str = "full"
+    checkpointing: bool = False
+    inference_precision: str = "bf16"
+    new_tokens: int = 128
+
+    def _common(self) -> dict[str, Any]:
+        model = {"parameters": self.model} if isinstance(self.model, int) else self.model
+        scenario: dict[str, Any] = {"model": model, "batch": self.batch}
+        if self.gpu:
+            scenario["hardware"] = {"gpu": self.gpu}
+        return scenario
+
+    def training(self) -> dict[str, Any]:
+        """The training scenario of the contract."""
+        return {
+            **self._common(),
+            "task": "train",
+            "precision": self.precision,
+            "seq_len": self.seq_len,
+            "training": {
+                "method": self.method,
+                "optimizer": self.optimizer,
+                "checkpointing": "full" if self.checkpointing else "none",
+            },
+        }
+
+    def inference(self) -> dict[str, Any]:
+        """The inference scenario: the same model, as many sequences, prompts of the same length."""
+        return {
+            **self._common(),
+            "task": "infer",
+            "precision": self.inference_precision,
+            "inference": {"prompt_tokens": self.seq_len, "new_tokens": self.new_tokens},
+        }
