@@ -122,7 +122,11 @@ def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int,
         raise ScenarioError(f"the largest point needs {binary(largest)}: a sweep refuses more than 64 PiB", "batch")
     result = np.zeros(shape, np.int64)
     names = list(values)
-    splits = [_split(values[name], name in ("batch", length, "new_tokens")) for name in names]
+    windows = {one for one in question.model.spec.windows if one}
+    splits = [
+        _split(values[name], (2,) if name == "batch" else (2, *windows), bool(windows) and scenario.task == "infer")
+        for name in names
+    ]
     for chosen in product(*splits):
         point: dict[str, Any] = dict(own)
         for axis, (name, places) in enumerate(zip(names, chosen, strict=True)):
@@ -142,13 +146,14 @@ def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int,
     return result
 
 
-def _split(values: list[int], apart: bool) -> list[list[int]]:
-    """The places of the values that are 1, and of the others."""
-    ones = [i for i, one in enumerate(values) if one == 1]
-    others = [i for i, one in enumerate(values) if one != 1]
-    if not apart:
-        return [ones + others]
-    return [places for places in (ones, others) if places]
+def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list[list[int]]:
+    """The places of the values, grouped by which thresholds they reach: within a group the program takes one path.
+    ``singly``: each length on its own (past and new tokens together decide when a window is full)."""
+    groups: dict[tuple[bool, ...] | int, list[int]] = {}
+    for place, one in enumerate(values):
+        key = one if singly and len(thresholds) > 1 else tuple(one >= limit for limit in thresholds)
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
 
 
 def _spread(question: Question, tensors: Grid) -> tuple[Grid, Grid]:

@@ -39,6 +39,11 @@ class Run:
     compute: Format = Format.BF16
 
 
+def at_most(size: Size, limit: int) -> Size:
+    """The smaller of a size (or of each of a grid's) and a limit."""
+    return np.minimum(size, limit) if isinstance(size, np.ndarray) else min(size, limit)
+
+
 @dataclass(slots=True)
 class Cache:
     """transformers' DynamicCache: one pair of keys and values for each template block."""
@@ -46,11 +51,18 @@ class Cache:
     keys: dict[int, Tensor] = field(default_factory=dict)
     values: dict[int, Tensor] = field(default_factory=dict)
 
-    def update(self, index: int, key: Tensor, value: Tensor, window: int | None, total: Size) -> tuple[Tensor, Tensor]:
-        """Append to layer ``index``: each of keys and values is copied into a longer tensor; a sliding layer
-        keeps a view of the last window - 1 tokens of it, and with that the whole storage until the next step."""
-        self.keys[index] = self._joined(key, total)
-        self.values[index] = self._joined(value, total)
+    def update(self, index: int, key: Tensor, value: Tensor, window: int | None, past: Size) -> tuple[Tensor, Tensor]:
+        """Append to layer ``index`` after ``past`` tokens: keys, then values, are copied into a longer tensor. A
+        sliding layer joins the last window - 1 tokens only, makes both before it lets go of the old ones, and
+        keeps a view of each, and with that the whole storage until the next step."""
+        length = key.shape[2]
+        if window is None:
+            self.keys[index] = self._joined(key, past + length)
+            self.values[index] = self._joined(value, past + length)
+        else:
+            total = at_most(past, window - 1) + length
+            keys, values = self._joined(key, total), self._joined(value, total)
+            self.keys[index], self.values[index] = keys, values
         return self.keys[index], self.values[index]
 
     @staticmethod
@@ -158,8 +170,8 @@ class Decoder:
         sliding = window is not None and bool(np.max(keys) >= window)
         if not (run.eager or run.padded or sliding):
             return None
-        if sliding and not (isinstance(run.past, int) and run.past == 0):
-            keys = np.minimum(keys, window) if isinstance(keys, np.ndarray) else min(keys, window)
+        if window is not None:
+            keys = at_most(run.past, window - 1) + run.length
         shape = (1, 1, run.length, keys)
         causal = fresh(tape, shape, Format.BOOL, "causal mask")
         allowed = fresh(tape, shape, Format.BOOL, "causal mask")

@@ -103,13 +103,13 @@ class Gpt2(Decoder):
         b, s, heads, d = run.batch, run.length, spec.heads, spec.head_dim
         query, key, value = split_three(one.c_attn(hidden), (b, heads, s, d))
         if run.cache is not None:
-            key, value = run.cache.update(index, key, value, None, run.past + s)
+            key, value = run.cache.update(index, key, value, None, run.past)
         p = spec.attention_dropout if run.training else 0.0
         weights = None
         if run.eager:
             out, weights = attend_eager(query, key, value, mask, p, None)
         else:
-            out = ops.attend(query, key, value, mask, False, run.attention, p)
+            out = ops.attend(query, key, value, mask, False, run.attention, p, dense=run.cache is not None)
             kernel = ops.chosen_kernel(out.format, d, False, mask is not None, run.attention)
             out = ops.contiguous(out, ops.output_copies(kernel, d, out.tape.one_token))
         out = one.attn_proj(out.view(b, s, spec.hidden))

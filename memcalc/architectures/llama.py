@@ -112,7 +112,7 @@ class Llama(Decoder):
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         if run.cache is not None:
             window = spec.window(self.plan[index].layer)
-            key, value = run.cache.update(index, key, value, window, run.past + s)
+            key, value = run.cache.update(index, key, value, window, run.past)
         p = spec.attention_dropout if run.training else 0.0
         weights = None
         if run.eager:
@@ -129,10 +129,15 @@ class Llama(Decoder):
     def _sdpa(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, run: Run, p: float) -> Tensor:
         spec = self.spec
         grouped = spec.kv_heads != spec.heads
+        dense = run.cache is not None
         if grouped and mask is not None:
-            key, value = repeat_kv(key, spec.heads), repeat_kv(value, spec.heads)
-            grouped = False
-        out = ops.attend(query, key, value, mask, grouped, run.attention, p)
+            # transformers asks for grouped queries only without a mask; a single query is folded into the key heads.
+            if query.tape.one_token:
+                query = query.view(run.batch, spec.kv_heads, spec.heads // spec.kv_heads, spec.head_dim)
+            else:
+                key, value = repeat_kv(key, spec.heads), repeat_kv(value, spec.heads)
+            grouped, dense = False, True
+        out = ops.attend(query, key, value, mask, grouped, run.attention, p, dense)
         kernel = ops.chosen_kernel(query.format if out.tape.autocast is None else out.format, spec.head_dim, grouped, mask is not None, run.attention)
         copies = ops.output_copies(kernel, spec.head_dim, out.tape.one_token)
         return ops.contiguous(out, copies, (run.batch, run.length, spec.heads * spec.head_dim))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memcalc.architectures.decoder import Cache, Decoder, Run
+from memcalc.architectures.decoder import Cache, Decoder, Run, at_most
 from memcalc.formats import Format
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape
@@ -50,7 +50,10 @@ def _decode_stage(
     spec = program.spec
     for index, template in enumerate(program.plan):
         tape.begin("cache", template.label, template.repeat, template.group)
-        shape = (run.batch, spec.kv_heads, past, spec.head_dim)
+        window = spec.window(template.layer)
+        # A sliding layer holds what the last step joined: the whole prompt at first, then one window.
+        held = past if window is None or step == 2 else at_most(past, window)
+        shape = (run.batch, spec.kv_heads, held, spec.head_dim)
         for store in (cache.keys, cache.values):
             one = fresh(tape, shape, run.compute, "cat (cache)")
             one.storage.record.component = "kv_cache"

@@ -70,6 +70,8 @@ def gathered(first: Tensor | None, second: Tensor) -> Tensor:
 class Recording:
     """While a block is checkpointed, operators hand over what they would keep; only a count remains."""
 
+    replays = False
+
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
 
@@ -86,14 +88,14 @@ class _Stop(Exception):
 class Replaying:
     """While a block is computed again, what its operators keep is collected until it is complete."""
 
+    replays = True
+
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
         self.kept: list[Storage | None] = []
 
     def keep(self, node: Node, storages: Sequence[Storage]) -> None:
-        for storage in storages:
-            _mark_kept(storage)
-            self.kept.append(storage)
+        self.kept.extend(storages)  # computed for a moment: they count as temporary
         if len(self.kept) >= self.wanted:
             raise _Stop
 
@@ -184,7 +186,7 @@ def graph_node(
     """A node with an edge to every input that needs a gradient; None where none does."""
     if not tape.grad_enabled:
         return None
-    replaying = isinstance(tape.saving, Replaying)
+    replaying = tape.saving is not None and tape.saving.replays
     needing = [one for one in inputs if one.needs_grad]
     if not needing:
         return None

@@ -1,7 +1,7 @@
 """A real model on the fake GPU, and a batch for it.
 
-Models come from Hugging Face configuration objects, from timm and torchvision; ``module:callable`` names a factory that returns any
-``torch.nn.Module`` (called with no argument) for architectures that transformers does not have.
+Models come from Hugging Face configuration objects, from timm and torchvision; ``module:callable`` names a factory
+that returns any ``torch.nn.Module`` (called with no argument) for architectures that none of them has.
 """
 
 from __future__ import annotations

@@ -57,24 +57,27 @@ def cuda_rules(attention: str, on_autocast_copy: Callable[[torch.Tensor], None])
     cache = autocast.WeightCache(on_autocast_copy)
     library = torch.library.Library("aten", "IMPL")
     try:
-        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        with warnings.catch_warnings():
             # torch says once that a kernel is being replaced; that is the purpose.
             warnings.simplefilter("ignore")
-            library.impl("dropout", _dropout, _AUTOGRAD, allow_override=True)
-            library.impl("softmax.int", _softmax_rule(aten._softmax), _AUTOGRAD, allow_override=True)
-            library.impl("log_softmax.int", _softmax_rule(aten._log_softmax), _AUTOGRAD, allow_override=True)
-            library.impl(
-                "scaled_dot_product_attention", attention_rule(attention, chosen), _AUTOGRAD, allow_override=True
-            )
-            for name in ("_fused_sgd_", "_fused_sgd_.tensor_lr"):
-                library.impl(name, _nothing_new, "Meta", allow_override=True)
+            _install(library, attention, chosen)
             autocast.install(library, cache)
-            warnings.simplefilter("default")
-            stack.enter_context(autocast.reachable(cache))
-            stack.enter_context(_device_names())
+        with autocast.reachable(cache), _device_names():
             yield chosen
     finally:
         library._destroy()
+
+
+def _install(library: torch.library.Library, attention: str, chosen: dict[str, int]) -> None:
+    for name, rule in (
+        ("dropout", _dropout),
+        ("softmax.int", _softmax_rule(aten._softmax)),
+        ("log_softmax.int", _softmax_rule(aten._log_softmax)),
+        ("scaled_dot_product_attention", attention_rule(attention, chosen)),
+    ):
+        library.impl(name, rule, _AUTOGRAD, allow_override=True)
+    for name in ("_fused_sgd_", "_fused_sgd_.tensor_lr"):
+        library.impl(name, _nothing_new, "Meta", allow_override=True)
 
 
 @contextlib.contextmanager

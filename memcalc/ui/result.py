@@ -36,7 +36,7 @@ def estimates(controls: Controls) -> dict[str, Run]:
         except MemcalcError as error:
             place = controls.place_of(error.field)
             if place not in said:
-                controls.complain(place, error.message)
+                controls.complain(place, f"{title}: {error.message}")
             said.add(place)
     return runs
 
@@ -72,7 +72,7 @@ def show(runs: dict[str, Run], gpu: str | None, summary: DeltaGenerator) -> None
 def _verdicts(runs: dict[str, Run], card: str) -> None:
     """Two answers side by side; they stay in view on a phone while the controls are moved."""
     for column, title in zip(st.columns(2, wrap=False, gap="small"), ("Training", "Inference"), strict=True):
-        with column.container(border=True, key=f"verdict-{title.lower()}", gap="xxsmall"):
+        with column.container(border=True, key=f"verdict-{title.lower()}", gap="xxsmall", height="stretch"):
             if title not in runs:
                 st.markdown(f"### :gray[{title}: no answer]")
                 st.caption("These settings do not go together: see the note beside them.")
@@ -124,12 +124,13 @@ def _cell(tag: str, text: str, strong: bool, rule: str) -> str:
 
 
 def _lines(one: Run, part: str) -> str:
-    """A component's row, and under it the arithmetic of the highest phase."""
+    """A component's row, and under it the arithmetic of its largest figure."""
     swatch = (
         '<span aria-hidden="true" style="display:inline-block;width:.7rem;height:.7rem;border-radius:.15rem;'
         f'margin-right:.5rem;background:{COLOURS[part]}"></span>'
     )
-    how = escape(formula(one, one.peak, part))
+    largest = max(one.bars, key=lambda bar: bar.parts[part])
+    how = escape(formula(one, largest, part))
     rule = "" if how else _RULE
     sizes = "".join(
         _cell("td", units.binary(bar.parts[part]) if bar.parts[part] else "–", bar.highest, rule) for bar in one.bars

@@ -36,28 +36,30 @@ def card(chosen: str, found: str) -> str:
 
 
 def size_of(run: Run) -> str:
-    """The peak with its range: ``60.5 GiB (59.3 to 62.9)``."""
-    low, high = run.range
-    if units.binary(low) == units.binary(high):
+    """The peak with its range: ``60.5 GiB (59.3 to 62.9 GiB)``."""
+    low, high = (units.binary(size) for size in run.range)
+    if low == high:
         return units.binary(run.device)
-    return f"{units.binary(run.device)} (between {units.binary(low)} and {units.binary(high)})"
+    same = low.split()[-1] == high.split()[-1]
+    return f"{units.binary(run.device)} ({low.split()[0] if same else low} to {high})"
 
 
 def verdict(run: Run, card: str) -> Verdict:
     """The verdict with its headroom, in words."""
     fit = run.estimate.get("fit")
-    peak = f"Highest in the {run.peak.short}: {size_of(run)}."
+    peak = f"{size_of(run)} in the {run.peak.short}"
     if not fit:
-        return Verdict("unknown", f"needs {units.binary(run.device)}", peak)
-    room, capacity = fit["headroom"], units.binary(fit["capacity"])
-    detail = f"{peak} {card}: {capacity}."
+        return Verdict("unknown", f"needs {units.binary(run.device)}", f"{peak}.")
+    room = fit["headroom"]
+    detail = f"{peak}, against {units.binary(fit['capacity'])} on the {card}."
     if fit["verdict"] == "fits":
         return Verdict("fits", f"fits, with {units.binary(room)} to spare", detail)
     if fit["verdict"] == "does not fit":
         return Verdict("does not fit", f"needs {units.binary(-room)} more", detail)
+    close = f"{detail} Too close to promise."
     if room >= 0:
-        return Verdict("tight", f"is tight: only {units.binary(room)} to spare", f"{detail} Too close to promise.")
-    return Verdict("tight", f"is tight: {units.binary(-room)} over, give or take", f"{detail} Too close to promise.")
+        return Verdict("tight", f"is tight: only {units.binary(room)} to spare", close)
+    return Verdict("tight", f"is tight: {units.binary(-room)} over, give or take", close)
 
 
 def why(train: Run, infer: Run) -> str:

@@ -53,16 +53,26 @@ def chosen_kernel(fmt: Format, head_dim: int, grouped: bool, masked: bool, call:
     return "math"
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, call: AttentionCall, p: float) -> Tensor:
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    grouped: bool,
+    call: AttentionCall,
+    p: float,
+    dense: bool = False,
+) -> Tensor:
     """``F.scaled_dot_product_attention``; the result is (batch, heads, queries, d), laid out as
-    (batch, queries, heads, d) by the fused kernels. Under autocast the inputs are cast first."""
+    (batch, queries, heads, d) by the fused kernels. Under autocast the inputs are cast first. ``dense``: key and
+    value are contiguous (repeated for every head, or read from a cache)."""
     tape = query.tape
     if tape.autocast is not None:
         fmt = tape.autocast.format
         query, key, value = to(query, fmt), to(key, fmt), to(value, fmt)
     kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call)
     if kernel == "math":
-        return _math(query, key, value, mask, grouped, p)
+        return _math(query, key, value, mask, grouped, dense or grouped, p)
     return _fused(query, key, value, mask, kernel)
 
 
@@ -113,7 +123,7 @@ def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
 
 
 def _math(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, p: float
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, dense: bool, p: float
 ) -> Tensor:
     """The composite that remains [_scaled_dot_product_attention_math]: 16-bit inputs are computed in fp32,
     autocast does not reach inside, and every intermediate but the raw scores lives until the end."""
@@ -124,29 +134,29 @@ def _math(
     keys = key.shape[2]
     query_wide, key_wide, value_wide = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
     scaled = scale(query_wide)
-    bias = _math_bias(scaled, mask, keys)
+    bias = _math_bias(scaled, mask, keys, origin)
     key_whole = _repeated(key_wide, heads) if grouped else key_wide
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
     weights = batched_product(
-        scaled, scale(key_whole), (batch, heads, queries, keys), (not one, not one and not grouped)
+        scaled, scale(key_whole), (batch, heads, queries, keys), (not one, not one and not dense)
     )
     if bias is not None:
         weights = add(weights, bias, in_place=True)
     weights = softmax(weights, op="safe_softmax")
     weights = dropout(weights, p)
     returned = to(weights.detach(), origin)  # the second result is made first
-    out = batched_product(weights, value_whole, (batch, heads, queries, d), (False, not one and not grouped))
+    out = batched_product(weights, value_whole, (batch, heads, queries, d), (False, not one and not dense))
     out = to(out, origin)
     tape.autocast = outer
     del query_wide, key_wide, value_wide, scaled, bias, key_whole, value_whole, weights, returned
     return out
 
 
-def _math_bias(query: Tensor, mask: Tensor | None, keys: Size) -> Tensor | None:
+def _math_bias(query: Tensor, mask: Tensor | None, keys: Size, origin: Format) -> Tensor | None:
     """The additive mask of the composite: a causal triangle where there is no mask and more than one query."""
     tape = query.tape
     if mask is not None:
-        return fresh(tape, (query.shape[0], *mask.shape[1:]), query.format, "attention bias")
+        return fresh(tape, (query.shape[0], *mask.shape[1:]), origin, "attention bias")
     if tape.one_token:
         return None
     shape = (query.shape[2], keys)
