@@ -1,4 +1,4 @@
-"""The command line: ``python -m memcalc estimate FILE``, ``gpus``, ``models``, ``dashboard``."""
+"""The command line: ``python -m memcalc estimate FILE``, ``gpus``, ``models``."""
 
 from __future__ import annotations
 
@@ -26,21 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     two = commands.add_parser("gpus", help="the NVIDIA GPUs of this machine, and their memory now")
     two.add_argument("--json", action="store_true", help="as JSON")
     commands.add_parser("models", help="the names of the model catalogue")
-    three = commands.add_parser("dashboard", help="open the dashboard (needs streamlit)", add_help=False)
-    three.add_argument("options", nargs=argparse.REMAINDER, help="passed on to the server")
-    chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command != "dashboard":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    chosen = parser.parse_args(arguments)
     if chosen.command == "estimate":
         return _estimate(chosen.file)
     if chosen.command == "gpus":
         return _gpus(chosen.json)
-    if chosen.command == "models":
-        print("\n".join(catalogue.names()))
-        return 0
-    from memcalc.ui.serve import main as serve
-
-    return serve([*rest, *chosen.options])
+    print("\n".join(catalogue.names()))
+    return 0
 
 
 def _estimate(file: str) -> int:

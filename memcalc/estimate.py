@@ -14,8 +14,8 @@ from memcalc.models import generic
 from memcalc.overhead import Overhead, overhead
 from memcalc.question import Question
 from memcalc.scenario import Scenario
-from memcalc.tensors.tape import COMPONENTS, Size
 from memcalc.stages import Stage, breakdown, component_peaks, highest
+from memcalc.tensors.tape import COMPONENTS, Size
 from memcalc.training.step import standing, weight_bytes
 from memcalc.units import binary
 
@@ -102,9 +102,7 @@ def spread(question: Question, peak: Size) -> tuple[Size, Size]:
     if question.model.method != "generic":
         return peak, peak
     parameters = int(question.scenario.model["parameters"])
-    others = [
-        highest(laid_out(question, question.program(spec))) for spec in generic.alternatives(parameters)
-    ]
+    others = [highest(laid_out(question, question.program(spec))) for spec in generic.alternatives(parameters)]
     return min(peak, *others), max(peak, *others)
 
 
@@ -155,10 +153,8 @@ def _assemble(
         },
         range={
             name: [part[0], part[2]]
-            for name, part in (
-                ("allocated", above.allocated), ("reserved", above.reserved), ("device", above.device)
-            )
-        },  # fmt: skip
+            for name, part in (("allocated", above.allocated), ("reserved", above.reserved), ("device", above.device))
+        },
         at_peak=at_peak,
         component_peak=component_peaks(stages),
         phases=phases,

@@ -15,8 +15,8 @@ from memcalc.scenario import Scenario
 from memcalc.sources import source_of
 from memcalc.stages import Stage, instant
 from memcalc.tensors.tape import COMPONENTS, Record
-from memcalc.tensors.timeline import Segment, alive, component_sum
 from memcalc.tensors.tensor import Parameter
+from memcalc.tensors.timeline import Segment, alive, component_sum
 from memcalc.training.step import standing
 
 

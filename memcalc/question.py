@@ -16,9 +16,9 @@ from memcalc.formats import Format
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
 from memcalc.scenario import LoraSettings, Scenario
+from memcalc.stages import Stage
 from memcalc.tensors.ops import AttentionCall, chosen_kernel
 from memcalc.tensors.tape import Size, Tape
-from memcalc.stages import Stage
 from memcalc.training.precision import INFERENCE, TRAINING, Precision
 from memcalc.training.step import micro_batches, stages, weight_bytes
 
@@ -100,9 +100,7 @@ class Question:
 
     def _training(self, program: Decoder, run: Run, tape: Tape) -> list[Stage]:
         settings = self.scenario.training
-        again = (
-            settings.grad_accumulation > 1 or settings.zero_grad == "keep" or settings.gradient_dtype is not None
-        )
+        again = settings.grad_accumulation > 1 or settings.zero_grad == "keep" or settings.gradient_dtype is not None
         micros = micro_batches(program, run, self.precision, tape, again)
         return list(stages(program, micros, settings, self.precision))
 

@@ -202,7 +202,9 @@ class _Fields:
         if value is None:
             return default
         if not isinstance(value, str) or value not in choices:
-            raise ScenarioError(f"{self.at(name)} must be one of the choices, not {_shown(value)}", self.at(name), choices)
+            raise ScenarioError(
+                f"{self.at(name)} must be one of the choices, not {_shown(value)}", self.at(name), choices
+            )
         return value
 
     def whole(self, name: str, default: int, low: int = 1, high: int = LARGEST_COUNT) -> int:
@@ -222,7 +224,9 @@ class _Fields:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise ScenarioError(f"{self.at(name)} must be a number from 0 to below 1, not {_shown(value)}", self.at(name))
+            raise ScenarioError(
+                f"{self.at(name)} must be a number from 0 to below 1, not {_shown(value)}", self.at(name)
+            )
         return float(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -230,7 +234,9 @@ class _Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise ScenarioError(f"{self.at(name)} must be true or false, not {_shown(value)}", self.at(name), [True, False])
+            raise ScenarioError(
+                f"{self.at(name)} must be true or false, not {_shown(value)}", self.at(name), [True, False]
+            )
         return value
 
     def neutral(self, name: str) -> None:
@@ -239,7 +245,9 @@ class _Fields:
         allowed = ELSEWHERE[self.at(name)]
         if value is not None and not any(type(value) is type(one) and value == one for one in allowed):
             raise ScenarioError(
-                f"{self.at(name)} = {_shown(value)} is not supported yet", self.at(name), [one for one in allowed if one is not None]
+                f"{self.at(name)} = {_shown(value)} is not supported yet",
+                self.at(name),
+                [one for one in allowed if one is not None],
             )
 
     def finish(self, known: Sequence[str] = ()) -> None:
@@ -280,14 +288,14 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     hardware = _hardware(top)
     _parallel(top)
     top.finish()
-    return Scenario(model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, tuple(notes))
+    return Scenario(
+        model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, tuple(notes)
+    )
 
 
 def _training(top: _Fields, task: str, notes: list[str]) -> Training:
     raw = top.get("training")
-    if raw is None:
-        return Training()
-    read = _Fields(raw, "training")
+    read = _Fields({} if raw is None else raw, "training")
     method = read.choice("method", METHODS, "full")
     optimizer = read.choice("optimizer", tuple(IMPLEMENTATIONS), "adamw")
     possible = IMPLEMENTATIONS[optimizer]
@@ -330,7 +338,8 @@ def _training(top: _Fields, task: str, notes: list[str]) -> Training:
     )
     read.finish()
     if task != "train":
-        notes.append("training is ignored: the task is infer")
+        if raw is not None:
+            notes.append("training is ignored: the task is infer")
         return Training()
     return found
 
@@ -342,14 +351,19 @@ def _lora(raw: Any) -> LoraSettings:
         targets = [targets]
     if isinstance(targets, Sequence) and not isinstance(targets, str):
         if not targets or not all(isinstance(one, str) for one in targets):
-            raise ScenarioError("training.lora.targets must be names of linear layers", "training.lora.targets", ["all-linear"])
+            raise ScenarioError(
+                "training.lora.targets must be names of linear layers", "training.lora.targets", ["all-linear"]
+            )
         targets = tuple(targets)
     elif targets is not None and targets != "all-linear":
         raise ScenarioError(
             "training.lora.targets must be a list of names or all-linear", "training.lora.targets", ["all-linear"]
         )
     found = LoraSettings(
-        read.whole("r", 16, high=65_536), targets, read.choice("dtype", LORA_DTYPES, "fp32"), read.fraction("dropout", 0.0)
+        read.whole("r", 16, high=65_536),
+        targets,
+        read.choice("dtype", LORA_DTYPES, "fp32"),
+        read.fraction("dropout", 0.0),
     )
     read.finish()
     return found

@@ -78,7 +78,8 @@ class Linear:
             result = ops.linear(x, self.weight, self.bias)
         if self.lora is None:
             return result
-        assert self.down is not None and self.up is not None
+        assert self.down is not None
+        assert self.up is not None
         fmt = result.format
         # PEFT casts the input to the adapter's format; the sum has the wider format and is cast back.
         x = ops.to(x, self.down.format)

@@ -138,7 +138,13 @@ class Llama(Decoder):
                 key, value = repeat_kv(key, spec.heads), repeat_kv(value, spec.heads)
             grouped, dense = False, True
         out = ops.attend(query, key, value, mask, grouped, run.attention, p, dense)
-        kernel = ops.chosen_kernel(query.format if out.tape.autocast is None else out.format, spec.head_dim, grouped, mask is not None, run.attention)
+        kernel = ops.chosen_kernel(
+            query.format if out.tape.autocast is None else out.format,
+            spec.head_dim,
+            grouped,
+            mask is not None,
+            run.attention,
+        )
         copies = ops.output_copies(kernel, spec.head_dim, out.tape.one_token)
         return ops.contiguous(out, copies, (run.batch, run.length, spec.heads * spec.head_dim))
 

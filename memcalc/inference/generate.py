@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from memcalc.architectures.decoder import Cache, Decoder, Run, at_most
 from memcalc.formats import Format
+from memcalc.stages import Stage
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Tensor
 from memcalc.tensors.timeline import Segment, segments
-from memcalc.stages import Stage
 
 
 def forward_stages(program: Decoder, run: Run, weights: int, one_sequence: bool, one_token: bool) -> list[Stage]:

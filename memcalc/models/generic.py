@@ -22,9 +22,7 @@ SMALLEST, LARGEST = 1_000_000, 100_000_000_000_000
 def describe(parameters: object) -> ModelDescription:
     """A generic decoder of ``parameters`` parameters (met to within a thousandth)."""
     if not finite(parameters) or not SMALLEST <= parameters <= LARGEST:  # type: ignore[operator]
-        raise ModelError(
-            f"parameters must be a number from {SMALLEST:,} to {LARGEST:,}", "model.parameters"
-        )
+        raise ModelError(f"parameters must be a number from {SMALLEST:,} to {LARGEST:,}", "model.parameters")
     total = int(parameters)  # type: ignore[call-overload]
     spec = shaped(total, 1.0)
     note = (

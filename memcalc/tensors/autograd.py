@@ -22,7 +22,7 @@ Source = Tensor | Parameter
 class Edge:
     """Where a gradient goes: a node's slot or a parameter, and the shape and format it must have there."""
 
-    __slots__ = ("target", "slot", "shape", "format")
+    __slots__ = ("format", "shape", "slot", "target")
 
     def __init__(self, source: Source) -> None:
         self.shape = source.shape
@@ -41,7 +41,7 @@ class Edge:
 class Node:
     """One operator in the graph: its edges to the inputs that need gradients, and what it keeps."""
 
-    __slots__ = ("edges", "kept", "checkpoint", "backward", "grads", "section")
+    __slots__ = ("backward", "checkpoint", "edges", "grads", "kept", "section")
 
     def __init__(self, edges: list[Edge], backward: Backward, slots: int, section: int) -> None:
         self.edges = edges
@@ -180,9 +180,7 @@ def operator(
     return out
 
 
-def graph_node(
-    tape: Tape, inputs: Sequence[Source], backward: Backward, slots: int = 1
-) -> Node | None:
+def graph_node(tape: Tape, inputs: Sequence[Source], backward: Backward, slots: int = 1) -> Node | None:
     """A node with an edge to every input that needs a gradient; None where none does."""
     if not tape.grad_enabled:
         return None

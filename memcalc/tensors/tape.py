@@ -50,7 +50,7 @@ class Record:
 class Storage:
     """A block of device memory. It lives as long as something refers to it."""
 
-    __slots__ = ("record", "tape", "index")
+    __slots__ = ("index", "record", "tape")
 
     def __init__(self, tape: Tape, record: Record) -> None:
         self.tape = tape

@@ -21,7 +21,7 @@ class Tensor:
     another gradient into it in place.
     """
 
-    __slots__ = ("storage", "shape", "format", "node", "slot", "is_view")
+    __slots__ = ("format", "is_view", "node", "shape", "slot", "storage")
 
     def __init__(
         self,
@@ -63,11 +63,9 @@ class Parameter:
     ``uses`` have delivered, then become (or are added to) ``grad``.
     """
 
-    __slots__ = ("name", "shape", "format", "repeat", "trainable", "uses", "buffer", "grad")
+    __slots__ = ("buffer", "format", "grad", "name", "repeat", "shape", "trainable", "uses")
 
-    def __init__(
-        self, name: str, shape: Sequence[int], fmt: Format, repeat: int = 1, trainable: bool = True
-    ) -> None:
+    def __init__(self, name: str, shape: Sequence[int], fmt: Format, repeat: int = 1, trainable: bool = True) -> None:
         self.name = name
         self.shape: tuple[int, ...] = tuple(shape)
         self.format = fmt

@@ -177,9 +177,7 @@ def _loop(sizes: Sequence[int], during: Callable[[int], int], kept: Callable[[in
     return max((during(i) + (kept(i - 1) if i else 0) for i in range(len(sizes))), default=0)
 
 
-def _adafactor_hf(
-    trained: Sequence[Parameter], per_tensor: Sequence[int], fmt: Format | None
-) -> tuple[int, int, str]:
+def _adafactor_hf(trained: Sequence[Parameter], per_tensor: Sequence[int], fmt: Format | None) -> tuple[int, int, str]:
     """Hugging Face's Adafactor, tensor by tensor, in fp32: the squared gradient and its sum with epsilon, while
     the last tensor's update is still held; then that sum, the new update and the two factors. 16-bit gradients
     and weights are copied to fp32 first. States appear as each tensor is reached, so the first step needs less."""

@@ -6,18 +6,19 @@ the first and of the second step, which differ by the optimizer's states.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memcalc.architectures.decoder import Decoder, Run
 from memcalc.formats import Format
 from memcalc.scenario import Training
+from memcalc.stages import Stage
 from memcalc.tensors.autograd import Autocast, backward
 from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Size, Tape, rounded
+from memcalc.tensors.tape import Tape, rounded
 from memcalc.tensors.tensor import Tensor
 from memcalc.tensors.timeline import Segment, segments
-from memcalc.stages import Stage
 from memcalc.training.optimizers import StepMemory, step_memory
 from memcalc.training.precision import Precision
 
@@ -48,7 +49,7 @@ def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, 
     marks.append(len(tape.sections) - 1)
     parts = segments(tape)
     micros = []
-    for start, stop in zip(marks, marks[1:], strict=False):
+    for start, stop in itertools.pairwise(marks):
         inside = [one for one in parts if start <= one.section < stop]
         micros.append(
             Micro(
@@ -68,9 +69,7 @@ def _tokens(tape: Tape, run: Run, name: str) -> Tensor:
     return ids
 
 
-def _forward(
-    program: Decoder, run: Run, precision: Precision, tape: Tape, ids: Tensor, labels: Tensor
-) -> Tensor:
+def _forward(program: Decoder, run: Run, precision: Precision, tape: Tape, ids: Tensor, labels: Tensor) -> Tensor:
     tape.autocast = Autocast(precision.autocast) if precision.autocast else None
     loss = program.loss(tape, ids, labels, run)
     tape.autocast = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,7 +14,7 @@ from memcalc.ui.options import HELP
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
 
-LINK = "query-params"
+LINK: Final = "query-params"
 SOURCES = ("Known model", "Any size")
 USUAL_CARD = "16 GB card"
 

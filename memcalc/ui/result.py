@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 

@@ -42,9 +42,7 @@ def chosen_kernel(fmt: Format, head_dim: int, grouped: bool, masked: bool, call:
     """
     flash = fmt.is_half and not masked and head_dim <= 256 and call.capability >= 8.0
     efficient = (
-        not grouped
-        and head_dim % (8 if fmt.is_half else 4) == 0
-        and (fmt is not Format.BF16 or call.capability >= 8.0)
+        not grouped and head_dim % (8 if fmt.is_half else 4) == 0 and (fmt is not Format.BF16 or call.capability >= 8.0)
     )
     if call.preference in ("sdpa", "flash") and flash:
         return "flash"
@@ -76,9 +74,7 @@ def attend(
     return _fused(query, key, value, mask, kernel)
 
 
-def _fused(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kernel: Kernel
-) -> Tensor:
+def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kernel: Kernel) -> Tensor:
     tape, fmt = query.tape, query.format
     if kernel == "flash" and query.shape[-1] % 8:  # flash pads the head size to a multiple of 8
         padded = (query.shape[-1] + 7) // 8 * 8
@@ -137,9 +133,7 @@ def _math(
     bias = _math_bias(scaled, mask, keys, origin)
     key_whole = _repeated(key_wide, heads) if grouped else key_wide
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
-    weights = batched_product(
-        scaled, scale(key_whole), (batch, heads, queries, keys), (not one, not one and not dense)
-    )
+    weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), (not one, not one and not dense))
     if bias is not None:
         weights = add(weights, bias, in_place=True)
     weights = softmax(weights, op="safe_softmax")

@@ -107,5 +107,4 @@ def embedding(ids: Tensor, table: Parameter) -> Tensor:
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, w_shape, fmt, "embedding (gradient)")]
 
-    out = operator(tape, "embedding", (table,), (*ids.shape, table.shape[1]), fmt, backward, (ids,))
-    return out
+    return operator(tape, "embedding", (table,), (*ids.shape, table.shape[1]), fmt, backward, (ids,))
