@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memcalc.architectures.decoder import Decoder, Run
-from memcalc.architectures.gpt2 import Gpt2
+from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Lora, Maker
-from memcalc.architectures.llama import Llama
+from memcalc.architectures.programs import PROGRAMS
+from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ScenarioError
 from memcalc.formats import Format
@@ -22,10 +22,7 @@ from memcalc.tensors.tape import Size, Tape
 from memcalc.training.precision import INFERENCE, TRAINING, Precision
 from memcalc.training.step import micro_batches, stages, weight_bytes
 
-PROGRAMS: dict[str, type[Decoder]] = {"gpt2": Gpt2, "llama": Llama}
 DEFAULT_LENGTH = 2048
-PEFT_TARGETS = {"gpt2": ("c_attn",), "llama": ("q_proj", "v_proj")}
-"""The linear layers that PEFT adapts where none are named [peft utils/constants.py]."""
 
 
 @dataclass(slots=True)
@@ -106,23 +103,20 @@ class Question:
 
 
 def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | None:
+    """The linear layers to adapt (None: all)."""
+    program = PROGRAMS[spec.family]
     if settings.targets == "all-linear":
         return None
     if settings.targets is None:
-        return PEFT_TARGETS[spec.family]
-    known = LINEAR_NAMES[spec.family]
+        return program.peft_targets
     for one in settings.targets:
-        if one not in known:
+        if one not in program.linear_names:
             raise ScenarioError(
-                f"the model has no linear layer called {one[:60]!r}", "training.lora.targets", [*known, "all-linear"]
+                f"the model has no linear layer called {one[:60]!r}",
+                "training.lora.targets",
+                [*program.linear_names, "all-linear"],
             )
     return tuple(settings.targets)
-
-
-LINEAR_NAMES = {
-    "gpt2": ("c_attn", "c_proj", "c_fc"),
-    "llama": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-}
 
 
 def _lengths(scenario: Scenario, spec: DecoderSpec, assumptions: list[str]) -> Scenario:

@@ -91,11 +91,14 @@ def _checked(name: str, given: Sequence[int], task: str) -> list[int]:
 
 def _with(base: Scenario, point: Mapping[str, int]) -> Scenario:
     """``base`` at one point of the grid."""
-    top = {name: value for name, value in point.items() if name in ("batch", "seq_len")}
-    inner = {name: value for name, value in point.items() if name not in top}
-    if inner:
-        top["inference"] = replace(base.inference, **inner)  # type: ignore[assignment]
-    return replace(base, **top)  # type: ignore[arg-type]
+    inner = {name: value for name, value in point.items() if name not in ("batch", "seq_len")}
+    inference = replace(base.inference, **inner) if inner else base.inference  # type: ignore[arg-type]
+    return replace(
+        base,
+        batch=point.get("batch", base.batch),
+        seq_len=point.get("seq_len", base.seq_len),
+        inference=inference,
+    )
 
 
 def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int, ...]) -> Grid:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memcalc.architectures.decoder import Decoder, Run
+from memcalc.architectures.attention import attention
+from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Linear, activation
+from memcalc.architectures.run import Run
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import graph_node
-from memcalc.tensors.ops.attention import attend_eager
 from memcalc.tensors.ops.elementwise import Grads, fresh
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -39,6 +40,9 @@ class Block:
 
 class Gpt2(Decoder):
     """LayerNorm before attention and MLP, learned positions, head tied to the embedding."""
+
+    linear_names = ("c_attn", "c_proj", "c_fc")
+    peft_targets = ("c_attn",)
 
     def build(self) -> None:
         spec, make = self.spec, self.maker
@@ -105,14 +109,8 @@ class Gpt2(Decoder):
         if run.cache is not None:
             key, value = run.cache.update(index, key, value, None, run.past)
         p = spec.attention_dropout if run.training else 0.0
-        weights = None
-        if run.eager:
-            out, weights = attend_eager(query, key, value, mask, p, None)
-        else:
-            out = ops.attend(query, key, value, mask, False, run.attention, p, dense=run.cache is not None)
-            kernel = ops.chosen_kernel(out.format, d, False, mask is not None, run.attention)
-            out = ops.contiguous(out, ops.output_copies(kernel, d, out.tape.one_token))
-        out = one.attn_proj(out.view(b, s, spec.hidden))
+        out, weights = attention(query, key, value, mask, run, p, None)
+        out = one.attn_proj(out)
         return ops.dropout(out, spec.residual_dropout if run.training else 0.0), weights
 
 

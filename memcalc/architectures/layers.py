@@ -30,7 +30,6 @@ class Maker:
     format: Format
     lora: Lora | None = None
     parameters: list[Parameter] = field(default_factory=list)
-    linear_names: set[str] = field(default_factory=set)
 
     def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
         one = Parameter(name, shape, self.format, repeat, trainable=self.lora is None)
@@ -47,7 +46,6 @@ class Maker:
         self, path: str, name: str, inputs: int, outputs: int, bias: bool, repeat: int = 1, transposed: bool = False
     ) -> Linear:
         """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout)."""
-        self.linear_names.add(name)
         full = f"{path}.{name}"
         shape = (inputs, outputs) if transposed else (outputs, inputs)
         layer = Linear(self.parameter(f"{full}.weight", *shape, repeat=repeat), transposed)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memcalc.architectures.decoder import Decoder, Run
+from memcalc.architectures.attention import attention
+from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Linear, activation, rms_norm
+from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.ops.attention import attend_eager, repeat_kv
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Parameter, Tensor
@@ -38,6 +39,9 @@ class Block:
 
 class Llama(Decoder):
     """RMSNorm, rotary positions, grouped-query attention, SwiGLU."""
+
+    linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    peft_targets = ("q_proj", "v_proj")
 
     def build(self) -> None:
         spec, make = self.spec, self.maker
@@ -114,39 +118,13 @@ class Llama(Decoder):
             window = spec.window(self.plan[index].layer)
             key, value = run.cache.update(index, key, value, window, run.past)
         p = spec.attention_dropout if run.training else 0.0
-        weights = None
-        if run.eager:
-            out, weights = attend_eager(query, key, value, mask, p, Format.FP32)
-        else:
-            out = self._sdpa(query, key, value, mask, run, p)
+        out, weights = attention(query, key, value, mask, run, p, Format.FP32)
         return one.o_proj(out), weights
 
     def _heads(self, x: Tensor, norm: Parameter | None, b: int, s: int, heads: int, d: int) -> Tensor:
         if norm is None:
             return x.view(b, heads, s, d)
         return rms_norm(x.view(b, s, heads, d), norm).view(b, heads, s, d)
-
-    def _sdpa(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, run: Run, p: float) -> Tensor:
-        spec = self.spec
-        grouped = spec.kv_heads != spec.heads
-        dense = run.cache is not None
-        if grouped and mask is not None:
-            # transformers asks for grouped queries only without a mask; a single query is folded into the key heads.
-            if query.tape.one_token:
-                query = query.view(run.batch, spec.kv_heads, spec.heads // spec.kv_heads, spec.head_dim)
-            else:
-                key, value = repeat_kv(key, spec.heads), repeat_kv(value, spec.heads)
-            grouped, dense = False, True
-        out = ops.attend(query, key, value, mask, grouped, run.attention, p, dense)
-        kernel = ops.chosen_kernel(
-            query.format if out.tape.autocast is None else out.format,
-            spec.head_dim,
-            grouped,
-            mask is not None,
-            run.attention,
-        )
-        copies = ops.output_copies(kernel, spec.head_dim, out.tape.one_token)
-        return ops.contiguous(out, copies, (run.batch, run.length, spec.heads * spec.head_dim))
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

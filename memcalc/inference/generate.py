@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memcalc.architectures.decoder import Cache, Decoder, Run, at_most
+from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.run import Cache, Run, at_most
 from memcalc.formats import Format
 from memcalc.stages import Stage
 from memcalc.tensors.ops.elementwise import fresh

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ModelError
-from memcalc.models.config import finite
 from memcalc.models.description import ModelDescription
+from memcalc.models.reader import finite
 from memcalc.units import count
 
 SMALLEST, LARGEST = 1_000_000, 100_000_000_000_000

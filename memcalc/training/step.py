@@ -10,7 +10,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from memcalc.architectures.decoder import Decoder, Run
+from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.scenario import Training
 from memcalc.stages import Stage

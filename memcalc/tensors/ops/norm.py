@@ -19,7 +19,9 @@ def layer_norm(x: Tensor, weight: Parameter, bias: Parameter | None) -> Tensor:
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, s, f, "layer_norm (gradient)") for s, f in shapes]
 
-    sources: list[Tensor | Parameter] = [x, weight] + ([bias] if bias is not None else [])
+    sources: list[Tensor | Parameter] = [x, weight]
+    if bias is not None:
+        sources.append(bias)
     out = operator(tape, "layer_norm", sources, shape, fmt, backward, (x,))
     rows = (*shape[:-1], 1)
     statistics = (
