@@ -16,7 +16,7 @@ from memcalc.sources import source_of
 from memcalc.stages import Stage, instant
 from memcalc.tensors.tape import COMPONENTS, Record
 from memcalc.tensors.tensor import Parameter
-from memcalc.tensors.timeline import Segment, alive, component_sum
+from memcalc.tensors.timeline import Segment, alive
 from memcalc.training.step import standing
 
 
@@ -106,11 +106,11 @@ def _points(stage: Stage) -> Iterator[Point]:
 
 def _local_peak(one: Segment) -> dict[str, int]:
     level, best, at = 0, -1, -1
-    for i, (weight, record) in enumerate(one.deltas):
-        level += weight * record.bytes
+    for i, step in enumerate(one.steps):
+        level += step
         if level > best:
             best, at = level, i
-    return component_sum(one.deltas[: at + 1])
+    return one.component_sum(at + 1)
 
 
 def _tensors(question: Question, program: Decoder, stage: Stage) -> Iterator[NamedTensor]:
@@ -145,7 +145,7 @@ def _all_alive(parts: list[Segment]) -> Iterator[tuple[int, Record]]:
         return iter(())
     from memcalc.tensors.timeline import Instant
 
-    return alive(parts, Instant(len(parts) - 1, parts[-1].repeat - 1, len(parts[-1].deltas) - 1))
+    return alive(parts, Instant(len(parts) - 1, parts[-1].repeat - 1, len(parts[-1].steps) - 1))
 
 
 def _standing(question: Question, program: Decoder, stage: Stage) -> Iterator[NamedTensor]:

@@ -39,6 +39,12 @@ caching allocator (2 and 20 MiB segments); at worst 1.32. Simulated, not measure
 close to 1, which is the low end of the range."""
 
 
+UNEXPLAINED = 0.015
+"""Share of the tensors added to the high end of ``allocated``: published torch.cuda.max_memory_allocated of 24 bf16
+generations (Qwen2.5 speed benchmark, A100, 0.5B to 32B) lie 0.2 to 1.8 % above tensors and workspaces; what makes
+the difference is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """Bytes above the tensors: (low, point, high) of the three sums, and the parts."""
@@ -72,7 +78,7 @@ def overhead(tensors: Size, spread: tuple[Size, Size], task: str, capability: fl
     where the model is only assumed. ``scratch``: what kernels allocate that no trace sees, at most."""
     workspace = workspace_bytes(capability, task == "train")
     low_tensors, high_tensors = spread
-    allocated = (low_tensors, tensors + workspace, high_tensors + workspace + scratch)
+    allocated = (low_tensors, tensors + workspace, _times(high_tensors, 1 + UNEXPLAINED) + workspace + scratch)
     usual, worst = SLACK[task]
     reserved = (
         _up_to(allocated[0], 2 * MiB),
@@ -82,6 +88,7 @@ def overhead(tensors: Size, spread: tuple[Size, Size], task: str, capability: fl
     context = context_bytes(capability)
     device = (reserved[0] + context[0], reserved[1] + context[1], reserved[2] + context[2])
     reasons = (
+        f"allocated: up to {UNEXPLAINED:.1%} more than tensors and workspaces has been measured, for reasons unknown",
         f"workspaces: {workspace / MiB:.1f} MiB for cuBLAS at compute capability {capability:g}",
         f"allocator: reserved is taken as {usual:g} times allocated (1 with expandable segments, up to {worst:g}); "
         "from replayed event logs, not measured on a card",

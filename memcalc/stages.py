@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memcalc.tensors.tape import COMPONENTS, Size
-from memcalc.tensors.timeline import Instant, Segment, climb, component_sum, largest, summit
+from memcalc.tensors.timeline import Instant, Segment, climb, largest, summit
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ def breakdown(stage: Stage) -> dict[str, int]:
         _add_nets(totals, stage.parts[: found.segment])
         last = stage.parts[found.segment]
         _add(totals, last.component_nets(), found.repetition)
-        _add(totals, component_sum(last.deltas[: found.event + 1]), 1)
+        _add(totals, last.component_sum(found.event + 1), 1)
     totals["temporary"] += stage.temporary
     return totals
 
@@ -104,9 +104,9 @@ def _component_climbs(one: Segment) -> dict[str, tuple[int, int]]:
     """(net change, peak above the start) of each component within one repetition."""
     nets: dict[str, int] = {}
     peaks: dict[str, int] = {}
-    for weight, record in one.deltas:
+    for step, record in zip(one.steps, one.records, strict=True):
         name = record.component
-        net = nets[name] = nets.get(name, 0) + weight * record.bytes
+        net = nets[name] = nets.get(name, 0) + step
         if net > peaks.get(name, 0):
             peaks[name] = net
     return {name: (net, peaks.get(name, 0)) for name, net in nets.items()}

@@ -51,7 +51,8 @@ def test_segments_compose_and_repeat_as_if_run_one_by_one() -> None:
     shapes = [[(1, 500), (1, 300), (-1, 300)], [(1, 100), (-1, 600), (1, 50)], [(-1, 400), (1, 900), (-1, 900)]]
     for deltas in shapes:
         for repeat in (1, 2, 7):
-            one = Segment("forward", "block", repeat, 0, [(sign, record(size)) for sign, size in deltas])
+            steps, records = [sign * size for sign, size in deltas], [record(size) for _, size in deltas]
+            one = Segment("forward", "block", repeat, 0, steps, records)
             one.measure()
             level = best = 0
             for _ in range(repeat):
@@ -63,7 +64,7 @@ def test_segments_compose_and_repeat_as_if_run_one_by_one() -> None:
 
 
 def test_the_summit_lies_in_the_last_repetition_of_what_grows() -> None:
-    grow = Segment("backward", "blocks", 5, 0, [(1, record(100)), (1, record(30)), (-1, record(30))])
+    grow = Segment("backward", "blocks", 5, 0, [100, 30, -30], [record(100), record(30), record(30)])
     grow.measure()
     found = summit([grow])
     assert found is not None

@@ -107,12 +107,21 @@ class Tape:
         return Storage(self, Record(self._rounded(shape, fmt), shape, fmt, op, component, len(self.sections) - 1))
 
     def _rounded(self, shape: tuple[Size, ...], fmt: Format) -> Size:
-        # A sweep's dimensions are the same few arrays again and again: products are remembered by identity.
-        key = (fmt.size, *(d if type(d) is int else id(d) for d in shape))
-        found = self._bytes.get(key)
-        if found is None:
-            count: Size = 1
-            for dim in shape:
-                count = count * dim
-            found = self._bytes[key] = rounded(count * fmt.size)
-        return found
+        try:
+            return self._bytes[fmt.size, shape]
+        except KeyError:
+            found = self._bytes[fmt.size, shape] = _product(shape, fmt)
+            return found
+        except TypeError:
+            # A sweep's dimensions are the same few arrays again and again: remembered by identity.
+            key = (fmt.size, *(d if type(d) is int else id(d) for d in shape))
+            if key not in self._bytes:
+                self._bytes[key] = _product(shape, fmt)
+            return self._bytes[key]
+
+
+def _product(shape: tuple[Size, ...], fmt: Format) -> Size:
+    size: Size = fmt.size
+    for dim in shape:
+        size = size * dim
+    return rounded(size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
@@ -24,32 +25,46 @@ def largest(a: Size, b: Size) -> Size:
 
 @dataclass(slots=True)
 class Segment:
-    """One run of sections that repeat together: ``deltas`` are (signed weight, record) in order of time."""
+    """One run of sections that repeat together. ``steps`` are the signed bytes of its events in order of time
+    (births positive), ``records`` the storages that they belong to."""
 
     phase: str
     label: str
     repeat: int
     section: int = 0
-    deltas: list[tuple[int, Record]] = field(default_factory=list)
+    steps: list[Size] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     net: Size = 0
     peak: Size = 0
     nets: dict[str, int] | None = None
 
     def measure(self) -> None:
         """Sum up: the level after it, and the highest level within it (at least 0), from a start at 0."""
+        if not any(isinstance(one, np.ndarray) for one in self.steps):
+            levels = list(accumulate(self.steps, initial=0))
+            self.net, self.peak = levels[-1], max(levels)
+            return
         level: Size = 0
         peak: Size = 0
-        for weight, record in self.deltas:
-            level = level + (record.bytes if weight == 1 else weight * record.bytes)
-            if weight > 0:
+        for step, record in zip(self.steps, self.records, strict=True):
+            level = level + step
+            if step is record.bytes:  # a birth: only then can the level be a new peak
                 peak = largest(peak, level)
         self.net, self.peak = level, peak
 
     def component_nets(self) -> dict[str, int]:
         """The net change of one repetition, by component (of one estimate, not of a grid)."""
         if self.nets is None:
-            self.nets = component_sum(self.deltas)
+            self.nets = self.component_sum(len(self.steps))
         return self.nets
+
+    def component_sum(self, stop: int) -> dict[str, int]:
+        """Signed bytes of the first ``stop`` events, by component."""
+        totals: dict[str, int] = {}
+        for step, record in zip(self.steps[:stop], self.records, strict=False):
+            name = record.component
+            totals[name] = totals.get(name, 0) + step
+        return totals
 
     @property
     def total_net(self) -> Size:
@@ -62,39 +77,32 @@ class Segment:
         return self.peak + largest(0, (self.repeat - 1) * self.net)
 
 
-def component_sum(deltas: list[tuple[int, Record]]) -> dict[str, int]:
-    """Signed bytes by component."""
-    totals: dict[str, int] = {}
-    for weight, record in deltas:
-        totals[record.component] = totals.get(record.component, 0) + weight * record.bytes
-    return totals
-
-
-def segments(tape: Tape, end: int | None = None) -> list[Segment]:
-    """The tape's events as segments, up to event ``end``.
+def segments(tape: Tape) -> list[Segment]:
+    """The tape's events so far as segments.
 
     A death outside the blocks stands for every repetition of the block in which the storage was born; a
     death inside a block is that repetition's own (or its neighbour's, handed on: equally large).
     """
-    events = tape.events if end is None else tape.events[:end]
-    sections = tape.sections
-    records = tape.records
+    events, sections, records = tape.events, tape.sections, tape.records
+    sizes = [one.bytes for one in records]
     found: list[Segment] = []
     group: tuple[str, int] | None = None
+    end = len(events)
     for number, section in enumerate(sections):
-        stop = sections[number + 1].start if number + 1 < len(sections) else len(events)
+        stop = sections[number + 1].start if number + 1 < len(sections) else end
         key = None if section.group is None else (section.phase, section.group)
         if key is None or key != group:
             found.append(Segment(section.phase, section.label, section.repeat, number))
         group = key
-        deltas = found[-1].deltas
-        inside = section.group is not None
-        for event in events[section.start : stop]:
-            if event >= 0:
-                deltas.append((1, records[event]))
-            else:
-                record = records[~event]
-                deltas.append((-1 if inside else -sections[record.section].repeat, record))
+        span = events[section.start : stop]
+        last = found[-1]
+        if section.group is not None:
+            last.steps += [sizes[e] if e >= 0 else -sizes[~e] for e in span]
+        else:
+            last.steps += [
+                sizes[e] if e >= 0 else -sections[records[~e].section].repeat * sizes[~e] for e in span
+            ]
+        last.records += [records[e] if e >= 0 else records[~e] for e in span]
     for one in found:
         one.measure()
     return found
@@ -131,9 +139,9 @@ def summit(parts: list[Segment], floor: int = 0) -> Instant | None:
     one = parts[where]
     repetition = one.repeat - 1 if one.net > 0 else 0
     inner, best, event = 0, -1, -1
-    for i, (weight, record) in enumerate(one.deltas):
-        inner += weight * record.bytes
-        if weight > 0 and inner > best:
+    for i, step in enumerate(one.steps):
+        inner += step
+        if step > 0 and inner > best:
             best, event = inner, i
     return Instant(where, repetition, event)
 
@@ -144,15 +152,16 @@ def alive(parts: list[Segment], instant: Instant) -> Iterator[tuple[int, Record]
     records: dict[int, Record] = {}
 
     def apply(one: Segment, stop: int, times: int) -> None:
-        for weight, record in one.deltas[:stop]:
-            key = id(record)
-            records[key] = record
-            counts[key] = counts.get(key, 0) + weight * times
+        for step, record in zip(one.steps[:stop], one.records, strict=False):
+            if step:
+                key = id(record)
+                records[key] = record
+                counts[key] = counts.get(key, 0) + step // record.bytes * times
 
     for one in parts[: instant.segment]:
-        apply(one, len(one.deltas), one.repeat)
+        apply(one, len(one.steps), one.repeat)
     last = parts[instant.segment]
     if instant.repetition:
-        apply(last, len(last.deltas), instant.repetition)
+        apply(last, len(last.steps), instant.repetition)
     apply(last, instant.event + 1, 1)
     return ((count, records[key]) for key, count in counts.items() if count)
