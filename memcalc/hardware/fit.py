@@ -13,12 +13,22 @@ from memcalc.scenario import Hardware
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A card to judge against: its name, bytes that processes can use, compute capability, and what is assumed."""
+    """A card to judge against; sizes in bytes.
+
+    ``capacity`` is what processes can use: what the driver reports (``total``) minus what it keeps
+    (``driver_keeps``), and for a live card minus what others use now (``others``).
+    """
 
     name: str
-    capacity: int
+    total: int
+    driver_keeps: int
+    others: int
     capability: float
     assumptions: tuple[str, ...] = ()
+
+    @property
+    def capacity(self) -> int:
+        return self.total - self.driver_keeps - self.others
 
 
 def device_for(hardware: Hardware) -> Device | None:
@@ -32,7 +42,7 @@ def device_for(hardware: Hardware) -> Device | None:
     notes = card.assumptions
     if card.vendor != "NVIDIA":
         notes = (*notes, f"{card.name}: workspaces, context and attention kernels are taken as on an NVIDIA card")
-    return Device(card.name, card.capacity, capability, notes)
+    return Device(card.name, card.total, card.reserved, 0, capability, notes)
 
 
 def _live(name: str) -> Device:
@@ -47,7 +57,12 @@ def _live(name: str) -> Device:
     capability = 8.0
     if card.compute_capability:
         capability = float(f"{card.compute_capability[0]}.{card.compute_capability[1]}")
-    return Device(card.name or name, card.free, capability, (f"capacity is what is free on {card.name} now",))
+    keeps = card.reserved or 0
+    total = card.total if card.total is not None else card.free + keeps
+    others = total - keeps - card.free
+    return Device(
+        card.name or name, total, keeps, others, capability, (f"capacity is what is free on {card.name} now",)
+    )
 
 
 def judge(device: Device, hardware: Hardware, needed: tuple[int, int, int]) -> dict[str, Any]:
@@ -58,6 +73,9 @@ def judge(device: Device, hardware: Hardware, needed: tuple[int, int, int]) -> d
     verdict = "fits" if high <= limit else "does not fit" if low > limit else "tight"
     return {
         "gpu": device.name,
+        "total": device.total,
+        "driver_keeps": device.driver_keeps,
+        "used_by_others": device.others,
         "capacity": device.capacity,
         "reserve": hardware.reserve,
         "verdict": verdict,

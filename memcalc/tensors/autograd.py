@@ -133,7 +133,7 @@ class Checkpoint:
 
 
 def checkpointed(tape: Tape, run: Callable[[], Tensor], inputs: Sequence[Tensor]) -> Tensor:
-    """``run()`` with only ``inputs`` kept for backward. ``run`` must build on detached inputs' graph anew."""
+    """``run()`` with only ``inputs`` kept for backward, which calls it again."""
     checkpoint = Checkpoint(run, inputs, tape.autocast.format if tape.autocast else None)
     tape.saving = Recording(checkpoint)
     try:
