@@ -188,19 +188,15 @@ def test_flash_attention_keeps_what_the_layer_tables_list() -> None:
     del out
 
 
-def test_templates_stand_for_all_layers() -> None:
-    for kinds in (
-        ["a"] * 1,
-        ["a"] * 3,
-        ["a"] * 32,
-        ["a", "b"] * 12,
-        ["a", "a", "b"] * 5 + ["a"],
-        ["a"] * 21 + ["b"] * 7,
-    ):
-        plan = templates(list(kinds))
-        assert sum(one.repeat for one in plan) == len(kinds)
-        counted = sorted(kinds[one.layer] for one in plan for _ in range(one.repeat))
-        assert counted == sorted(kinds)
+@pytest.mark.parametrize(
+    ("pattern", "run"),
+    [("a", 1), ("aaa", 3), ("a" * 32, 3), ("ab" * 12, 6), ("aab" * 5 + "a", 10), ("a" * 21 + "b" * 7, 6), ("abcd", 4)],
+)
+def test_templates_stand_for_all_layers(pattern: str, run: int) -> None:
+    """First and last of what repeats are run as they are, one in between stands for the rest."""
+    plan = templates(list(pattern))
+    assert len(plan) == run
+    assert sorted(pattern[one.layer] for one in plan for _ in range(one.repeat)) == sorted(pattern)
 
 
 def test_nothing_is_left_for_the_garbage_collector() -> None:

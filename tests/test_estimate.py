@@ -44,9 +44,11 @@ def small(**settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_repeated_blocks_answer_as_if_each_were_run(settings: dict[str, Any]) -> None:
     """One middle block standing for many must not change a byte of the peak."""
+    qwen = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "use_sliding_window": True}
     for config in (
         SMALL,
         SMALL | {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 32},
+        SMALL | qwen | {"sliding_window": 32, "max_window_layers": 4},
     ):
         scenario = {"model": {"config": config}, "batch": 2, **settings}
         if settings["task"] == "train":

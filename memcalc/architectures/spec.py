@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
 
 @dataclass(frozen=True, slots=True)
 class DecoderSpec:
@@ -15,7 +13,7 @@ class DecoderSpec:
     ``learned_positions`` limits the sequence, ``max_positions`` is what the configuration was made for.
     """
 
-    family: Literal["gpt2", "llama"]
+    family: str
     vocab: int
     hidden: int
     layers: int
@@ -39,6 +37,10 @@ class DecoderSpec:
     def window(self, layer: int) -> int | None:
         """The sliding window of a layer, or None."""
         return self.windows[layer] if self.windows else None
+
+    def kind(self, layer: int) -> object:
+        """What distinguishes a layer from others: its window, unless a family has more."""
+        return self.window(layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,33 @@ def templates(kinds: list[object], unroll: bool = False) -> list[Template]:
     total = len(kinds)
     period = next(p for p in range(1, total + 1) if all(kinds[i] == kinds[i - p] for i in range(p, total)))
     repeats = (total - 2 * period) // period
-    if unroll or repeats < 2:
-        return [Template(i, 1, i, f"block {i + 1}") for i in range(total)]
-    plan = [Template(i, 1, i, f"block {i + 1}") for i in range(period)]
+    if unroll or total < 4:
+        return [_single(i) for i in range(total)]
+    if repeats < 2:
+        return _runs(kinds)
+    plan = [_single(i) for i in range(period)]
     last = period * (repeats + 1)
     for i in range(period, 2 * period):
-        label = f"blocks {i + 1}–{last - 2 * period + i + 1}" if period > 1 else f"blocks {i + 1}–{last}"
+        label = f"blocks {i + 1}–{last}" if period == 1 else f"blocks {i + 1}–{last - 2 * period + i + 1}"
         plan.append(Template(i, repeats, period, label))
-    plan += [Template(i, 1, i, f"block {i + 1}") for i in range(last, total)]
+    return plan + [_single(i) for i in range(last, total)]
+
+
+def _single(layer: int) -> Template:
+    return Template(layer, 1, layer, f"block {layer + 1}")
+
+
+def _runs(kinds: list[object]) -> list[Template]:
+    """Runs of equal layers one after another: the first and the last of each run as they are, one for those between."""
+    plan: list[Template] = []
+    start = 0
+    for stop in range(1, len(kinds) + 1):
+        if stop < len(kinds) and kinds[stop] == kinds[start]:
+            continue
+        if stop - start < 4:
+            plan += [_single(i) for i in range(start, stop)]
+        else:
+            between = Template(start + 1, stop - start - 2, start + 1, f"blocks {start + 2}–{stop - 1}")
+            plan += [_single(start), between, _single(stop - 1)]
+        start = stop
     return plan
