@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from memcalc.errors import MemcalcError
 from memcalc.ui import catalogues, links, options
 from memcalc.ui.options import HELP
 from memcalc.ui.state import Settings
@@ -17,6 +18,11 @@ from memcalc.ui.words import plain
 LINK: Final = "query-params"
 SOURCES = ("Known model", "Any size")
 USUAL_CARD = "16 GB card"
+USUAL_SIZE = 7 * 10**9
+
+#: Every control, by its name in a link.
+KEYS = ("source", "model", "size", "exact", "gpu", "batch", "seq", "precision", "optimizer", "method",
+        "checkpointing", "infer", "new")  # fmt: skip
 
 #: Which group of controls a field of the scenario belongs to; anything else is said at the model.
 _PLACE_OF = {
@@ -54,6 +60,12 @@ class Controls:
         """Say ``message`` at the end of a group."""
         self.places[place].warning(plain(message), icon=":material/info:")
 
+    def refuse(self, refusals: list[MemcalcError]) -> None:
+        """Say what the core refused at the controls concerned, one word to each group."""
+        first = {self.place_of(error.field): error for error in reversed(refusals)}
+        for place, error in first.items():
+            self.complain(place, error.message)
+
 
 def allowed() -> dict[str, Collection[str] | None]:
     """Every setting a link may carry, with its values (``None``: the control checks them itself)."""
@@ -81,43 +93,75 @@ def card_choices() -> dict[str, str | None]:
     return {**here, **sizes, **{name: name for name in catalogues.cards()}, "No card": None}
 
 
+def peek() -> Settings | None:
+    """What the controls will say in this run, as far as it is known before they are drawn; None in the first."""
+    values = {key: st.session_state[key] for key in KEYS if key in st.session_state}
+    needed = set(KEYS) - ({"size", "exact"} if values.get("source") != SOURCES[1] else {"model"})
+    return meaning(values) if needed <= values.keys() else None
+
+
 def show() -> Controls:
     """Draw all controls and return what they say."""
     controls = Controls()
-    chosen: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     with controls.group("model"):
-        chosen["model"] = _model(controls)
+        values |= _model()
     with controls.group("card"):
-        labels = card_choices()
-        chosen["gpu"] = labels[_select("Card", list(labels), "gpu", usual=USUAL_CARD, help=HELP["gpu"])]
+        values["gpu"] = _select("Card", list(card_choices()), "gpu", usual=USUAL_CARD, help=HELP["gpu"])
     with controls.group("load"):
-        chosen["batch"] = _ladder("Sequences at once (micro-batch)", options.BATCHES, 1, "batch")
-        chosen["seq_len"] = _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
-    with controls.group("training", "Training"):
-        chosen |= _training()
-    with controls.group("inference", "Inference"):
-        left, right = st.columns(2)
-        with left:
-            chosen["inference_precision"] = _explained("Precision", options.INFERENCE_PRECISIONS, "infer")
-        with right:
-            chosen["new_tokens"] = _ladder("New tokens", options.NEW_TOKENS, 128, "new")
-    controls.settings = Settings(**chosen)
+        values["batch"] = _ladder("Sequences at once (micro-batch)", options.BATCHES, 1, "batch")
+        values["seq"] = _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
+    with controls.group("training", "Training"), _pairs():
+        values |= _training()
+    with controls.group("inference", "Inference"), _pairs():
+        values["infer"] = _explained("Precision", options.INFERENCE_PRECISIONS, "infer")
+        values["new"] = _ladder("New tokens", options.NEW_TOKENS, 128, "new")
+    complaint = links.size_complaint(values.get("exact") or "")
+    if complaint:
+        controls.complain("model", complaint)
+    controls.settings = meaning(values)
     return controls
 
 
-def _model(controls: Controls) -> str | int:
+def meaning(values: Mapping[str, Any]) -> Settings:
+    """The settings that the controls' values mean; what is no choice of a control counts as its usual value."""
+    usual = Settings()
+
+    def one_of(key: str, choices: Collection[Any], otherwise: Any) -> Any:
+        return values[key] if values[key] in choices else otherwise
+
+    model: str | int
+    if values["source"] == SOURCES[1]:
+        exact = values["exact"] or ""
+        readable = exact.strip() and not links.size_complaint(exact)
+        model = options.parse_size(exact) if readable else one_of("size", options.SIZES, USUAL_SIZE)
+    else:
+        model = one_of("model", catalogues.models(), usual.model)
+    cards = card_choices()
+    return Settings(
+        model=model,
+        gpu=cards[one_of("gpu", cards, USUAL_CARD)],
+        batch=one_of("batch", options.BATCHES, usual.batch),
+        seq_len=one_of("seq", options.LENGTHS, usual.seq_len),
+        precision=one_of("precision", options.TRAINING_PRECISIONS, usual.precision),
+        optimizer=one_of("optimizer", options.OPTIMIZERS, usual.optimizer),
+        method=next((name for name, shown in options.METHODS.items() if shown == values["method"]), usual.method),
+        checkpointing=bool(values["checkpointing"]),
+        inference_precision=one_of("infer", options.INFERENCE_PRECISIONS, usual.inference_precision),
+        new_tokens=one_of("new", options.NEW_TOKENS, usual.new_tokens),
+    )
+
+
+def _model() -> dict[str, Any]:
     source = st.segmented_control(
         "Model", SOURCES, default=SOURCES[0], required=True, key="source", bind=LINK, help=HELP["source"]
     )
     if source != SOURCES[1]:
-        usual = Settings.model if isinstance(Settings.model, str) else ""
-        return _select("Name", catalogues.models(), "model", usual=usual, label_visibility="collapsed")
-    size = _ladder("Parameters", options.SIZES, 7 * 10**9, "size", options.ladder, on_change=_forget_exact)
-    text = st.text_input("… or exactly", key="exact", bind=LINK, placeholder="6.74B", max_chars=24, help=HELP["exact"])
-    complaint = links.size_complaint(text or "")
-    if complaint:
-        controls.complain("model", complaint)
-    return options.parse_size(text) if text and text.strip() and not complaint else size
+        name = _select("Name", catalogues.models(), "model", usual=str(Settings.model), label_visibility="collapsed")
+        return {"source": source, "model": name}
+    size = _ladder("Parameters", options.SIZES, USUAL_SIZE, "size", options.ladder, on_change=_forget_exact)
+    exact = st.text_input("… or exactly", key="exact", bind=LINK, placeholder="6.74B", max_chars=24, help=HELP["exact"])
+    return {"source": source, "size": size, "exact": exact}
 
 
 def _forget_exact() -> None:
@@ -125,31 +169,28 @@ def _forget_exact() -> None:
     st.session_state["exact"] = ""
 
 
+def _pairs() -> Any:
+    """Controls two by two where there is room."""
+    return st.grid(2, min_column_width=150, vertical_alignment="bottom", gap="small")
+
+
 def _training() -> dict[str, Any]:
-    chosen: dict[str, Any] = {}
-    left, right = st.columns(2)
-    with left:
-        chosen["precision"] = _explained("Precision", options.TRAINING_PRECISIONS, "precision")
-    with right:
-        chosen["optimizer"] = _explained("Optimizer", options.OPTIMIZERS, "optimizer")
-    left, right = st.columns(2, vertical_alignment="bottom")
-    with left:
-        shown = list(options.METHODS.values())
-        method = st.segmented_control(
+    shown = list(options.METHODS.values())
+    return {
+        "precision": _explained("Precision", options.TRAINING_PRECISIONS, "precision"),
+        "optimizer": _explained("Optimizer", options.OPTIMIZERS, "optimizer"),
+        "method": st.segmented_control(
             "What is trained", shown, default=shown[0], required=True, key="method", bind=LINK, help=HELP["method"]
-        )
-    chosen["method"] = next((name for name, label in options.METHODS.items() if label == method), "full")
-    with right:
-        chosen["checkpointing"] = st.toggle(
-            "Gradient checkpointing", key="checkpointing", bind=LINK, help=HELP["checkpointing"]
-        )
-    return chosen
+        ),
+        "checkpointing": st.toggle(
+            "Gradient checkpointing", key="checkpointing", bind=LINK, help=HELP["checkpointing"], wrap=True
+        ),
+    }
 
 
 def _select(label: str, choices: list[str], key: str, usual: str = "", **more: Any) -> str:
     index = choices.index(usual) if usual in choices else 0
-    value = st.selectbox(label, choices, index=index, key=key, bind=LINK, **more)
-    return value if value in choices else choices[index]
+    return str(st.selectbox(label, choices, index=index, key=key, bind=LINK, **more))
 
 
 def _explained(label: str, choices: dict[str, str], key: str) -> str:
@@ -161,7 +202,4 @@ def _ladder(
     label: str, rungs: tuple[int, ...], usual: int, key: str, show: Callable[[int], str] = str, **more: Any
 ) -> int:
     """A slider over fixed rungs, close together where small numbers are."""
-    value = st.select_slider(
-        label, rungs, value=usual, format_func=show, key=key, bind=LINK, help=HELP.get(key), **more
-    )
-    return value if value in rungs else usual
+    return st.select_slider(label, rungs, value=usual, format_func=show, key=key, bind=LINK, help=HELP.get(key), **more)

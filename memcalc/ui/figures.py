@@ -19,7 +19,7 @@ TOP, HEADING, LABEL, BAR, GAP, AXIS = 30, 30, 22, 26, 12, 46
 #: Narrower than this share of the axis, a segment gets no name of its own.
 NAMED_FROM = 0.045
 
-CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "doubleClick": False}
+CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 
 
 def _rows(runs: list[Run]) -> tuple[list[tuple[Run, int]], list[tuple[Run, Bar, int]], int]:

@@ -47,10 +47,7 @@ def formula(run: Run, bar: Bar, part: str) -> str:
         line = _per(full, parameters["trainable"], "trained parameters")
         return line if size >= full * 0.999 else f"{size / full:.0%} of {line}" if line else ""
     if part == "kv_cache":
-        if bar.phase == "prefill":
-            prompt = int(scenario.get("batch") or 1) * int((scenario.get("inference") or {}).get("prompt_tokens") or 0)
-            return _per(size, prompt, "tokens")
-        return _per(size, tokens(scenario), "tokens")
+        return _cache(run, bar, size)
     if part == "activations" and scenario.get("task") == "train":
         return _per(size, tokens(scenario), "tokens")
     if part == "overhead":
@@ -59,3 +56,15 @@ def formula(run: Run, bar: Bar, part: str) -> str:
     if part == "temporary":
         return "alive for a moment: inputs, logits, loss, working copies"
     return ""
+
+
+def _cache(run: Run, bar: Bar, size: int) -> str:
+    """The KV cache as tokens × bytes each, by what the prompt alone takes, and what growing it takes besides."""
+    scenario = run.estimate["scenario"]
+    prompt = int(scenario.get("batch") or 1) * int((scenario.get("inference") or {}).get("prompt_tokens") or 0)
+    first = next((other.parts["kv_cache"] for other in run.bars if other.phase == "prefill"), 0)
+    if bar.phase == "prefill" or not prompt or first % prompt:
+        return _per(size, prompt if bar.phase == "prefill" else tokens(scenario), "tokens")
+    rest = size - tokens(scenario) * (first // prompt)
+    line = _per(size - rest, tokens(scenario), "tokens")
+    return f"{line} + {units.binary(rest)} copied while it grows" if rest > 0 else line

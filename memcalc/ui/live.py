@@ -14,12 +14,11 @@ EVERY = 3  # seconds
 def show() -> None:
     """The GPUs of the machine that runs the dashboard, or one calm sentence when there are none."""
     sample = catalogues.live()
-    st.markdown("**GPUs in this machine**")
     if not sample["gpus"]:
-        st.caption(
-            plain(sample["note"] or "No NVIDIA GPU was found here.") + " Cards from the catalogue work all the same."
-        )
+        why = plain(sample["note"] or "No NVIDIA GPU was found here.")
+        st.caption(f"**GPUs in this machine**: {why} Cards from the catalogue work all the same.")
         return
+    st.markdown("**GPUs in this machine**")
     _cards()
 
 
