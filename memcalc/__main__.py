@@ -1,11 +1,12 @@
-"""The command line: ``python -m memcalc estimate FILE``, ``gpus``, ``models``."""
+"""The command line: ``python -m memcalc estimate FILE``, ``trace FILE``, ``gpus``, ``models``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from memcalc.errors import MemcalcError
@@ -23,19 +24,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("estimate", help="estimate a scenario, or a list of them, read as JSON")
     one.add_argument("file", help="a JSON file, or - for standard input")
+    traced = commands.add_parser("trace", help="the same by running real model code on a fake GPU (needs torch)")
+    traced.add_argument("file", help="a JSON file, or - for standard input")
     two = commands.add_parser("gpus", help="the NVIDIA GPUs of this machine, and their memory now")
     two.add_argument("--json", action="store_true", help="as JSON")
     commands.add_parser("models", help="the names of the model catalogue")
     chosen = parser.parse_args(arguments)
     if chosen.command == "estimate":
-        return _estimate(chosen.file)
+        return _estimate(chosen.file, _answer)
+    if chosen.command == "trace":
+        return _estimate(chosen.file, _traced)
     if chosen.command == "gpus":
         return _gpus(chosen.json)
     print("\n".join(catalogue.names()))
     return 0
 
 
-def _estimate(file: str) -> int:
+def _estimate(file: str, answer: Callable[[Any], dict[str, Any]]) -> int:
     try:
         if file == "-":
             text = sys.stdin.read(LARGEST_INPUT + 1)
@@ -51,7 +56,7 @@ def _estimate(file: str) -> int:
         return _refuse(MemcalcError(f"{file} cannot be read: {error.strerror or error}", ""))
     except (ValueError, RecursionError) as error:
         return _refuse(MemcalcError(f"the input is not valid JSON: {error}", ""))
-    answers = [_answer(one) for one in (read if isinstance(read, list) else [read])]
+    answers = [answer(one) for one in (read if isinstance(read, list) else [read])]
     print(json.dumps(answers if isinstance(read, list) else answers[0], indent=2))
     return 2 if any("error" in one for one in answers) else 0
 
@@ -66,6 +71,24 @@ def _answer(scenario: Any) -> dict[str, Any]:
         return estimate(scenario).as_dict()
     except MemcalcError as error:
         return error.as_dict()
+
+
+def _traced(scenario: Any) -> dict[str, Any]:
+    """Answer by tracing, with a progress line on standard error."""
+    begun = time.monotonic()
+
+    def tell(phase: str) -> None:
+        print(f"\rtracing {time.monotonic() - begun:6.1f} s  {phase:<24}", end="", file=sys.stderr, flush=True)
+
+    try:
+        from memcalc.trace.answer import traced_estimate
+
+        tell("import")
+        return traced_estimate(scenario, tell)
+    except MemcalcError as error:
+        return error.as_dict()
+    finally:
+        print(file=sys.stderr)
 
 
 def _gpus(as_json: bool) -> int:

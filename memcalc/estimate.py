@@ -16,6 +16,7 @@ from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.stages import Stage, breakdown, component_peaks, highest
 from memcalc.tensors.tape import COMPONENTS, Size
+from memcalc.training.notes import training_notes, widened
 from memcalc.training.step import standing, weight_bytes
 from memcalc.units import binary
 
@@ -79,7 +80,7 @@ def estimate(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -
     peak = highest(stages)
     if peak > LIMIT:
         raise ScenarioError(f"the scenario needs {binary(peak)}: sizes beyond {binary(LIMIT)} are refused", "batch")
-    above = overhead(peak, spread(question, peak), checked.task, question.capability, kernel_scratch(question))
+    above = overhead(peak, spread(question, peak), checked, question.capability, kernel_scratch(question))
     return _assemble(question, program, stages, peak, above, device)
 
 
@@ -100,7 +101,7 @@ def spread(question: Question, peak: Size) -> tuple[Size, Size]:
     """The tensors' own (low, high): exact for a described model; for one known by size only, the extremes of
     deeper and flatter shapes."""
     if question.model.method != "generic":
-        return peak, peak
+        return widened(question.scenario, peak)
     parameters = int(question.scenario.model["parameters"])
     others = [highest(laid_out(question, question.program(spec))) for spec in generic.alternatives(parameters)]
     return min(peak, *others), max(peak, *others)
@@ -133,7 +134,7 @@ def _assemble(
         persistent = weight_bytes(program)
     assumptions = list(question.assumptions)
     if scenario.task == "train":
-        assumptions += _training_notes(question)
+        assumptions += training_notes(question, program)
     fit = None
     if device is not None:
         fit = judge(device, scenario.hardware, above.device)
@@ -195,22 +196,6 @@ def _parameters(program: Decoder) -> dict[str, int]:
         "embedding": sum(one.count for one in program.embeddings()),
         "active": total,
     }
-
-
-def _training_notes(question: Question) -> list[str]:
-    settings = question.scenario.training
-    notes = []
-    if question.precision.master:
-        notes.append(
-            "master weights: the 16-bit gradients are cast to fp32 for the step, all at once"
-            if settings.gradient_dtype is None
-            else "master weights: fp32 gradient buffers stay, 16-bit gradients are added into them"
-        )
-    if settings.clip_grad:
-        notes.append("gradient clipping works in place: norms of a few bytes a tensor are not counted")
-    if settings.lora is not None and settings.lora.targets is None:
-        notes.append("LoRA targets are PEFT's usual ones for this model")
-    return notes
 
 
 __all__ = ["COMPONENTS", "Estimate", "estimate"]

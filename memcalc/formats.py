@@ -16,6 +16,7 @@ class Format(Enum):
     FP16 = ("fp16", 2)
     INT64 = ("int64", 8)
     BOOL = ("bool", 1)
+    UINT8 = ("uint8", 1)
 
     def __init__(self, label: str, size: int) -> None:
         self.label = label

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memcalc.architectures.decoder import Decoder
-from memcalc.architectures.layers import Lora, Maker
+from memcalc.architectures.layers import Base, Lora, Maker
 from memcalc.architectures.programs import PROGRAMS
 from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec
@@ -40,6 +40,9 @@ class Question:
         scenario = Scenario.read(raw)
         model = describe(scenario.model, allow_files)
         assumptions = [*scenario.notes, *model.assumptions]
+        if model.spec.eager_only and scenario.attention != "eager":
+            assumptions.append(f"attention: {scenario.attention} cannot run here, transformers has eager only for it")
+            scenario = replace(scenario, attention="eager")
         scenario = _lengths(scenario, model.spec, assumptions)
         question = cls(scenario, model, capability, ())
         assumptions += _attention_notes(question)
@@ -55,8 +58,20 @@ class Question:
     def program(self, spec: DecoderSpec | None = None) -> Decoder:
         """The architecture program (of an alternative ``spec``, if given) with its parameters made."""
         spec = spec or self.model.spec
-        maker = Maker(self.precision.weights, self._lora(spec))
+        maker = Maker(self.precision.weights, self._lora(spec), self._base(), self._head_only(spec))
         return PROGRAMS[spec.family](spec, maker)
+
+    def _base(self) -> Base | None:
+        """QLoRA's base: four bits, computed with in the precision's 16-bit format if it has one."""
+        weights = self.scenario.training.base_weights
+        if weights is None:
+            return None
+        return Base(self.precision.autocast or self.precision.weights, weights == "nf4-dq")
+
+    def _head_only(self, spec: DecoderSpec) -> str | None:
+        if self.scenario.task != "train" or self.scenario.training.method != "head":
+            return None
+        return "embedding" if spec.tied else "lm_head.weight"
 
     def _lora(self, spec: DecoderSpec) -> Lora | None:
         settings = self.scenario.training.lora
@@ -85,11 +100,15 @@ class Question:
             padded=scenario.attention_mask == "padded",
             checkpointing=scenario.training.checkpointing == "full" and training,
             training=training,
+            recompute_attention=scenario.training.checkpointing == "selective-attention" and training,
+            fused_loss=scenario.training.loss == "fused" and training,
             last_logits=not training and scenario.inference.logits == "last",
             compute=self.precision.weights,
         )
         if training:
-            return self._training(program, run, Tape(one_sequence, one_token))
+            tape = Tape(one_sequence, one_token)
+            tape.liger = scenario.training.liger
+            return self._training(program, run, tape)
         weights = weight_bytes(program)
         if scenario.inference.runtime == "forward":
             return forward_stages(program, run, weights, one_sequence, one_token)

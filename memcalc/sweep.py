@@ -17,6 +17,7 @@ from memcalc.overhead import overhead
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.stages import highest
+from memcalc.training.notes import widened
 from memcalc.units import binary
 
 Grid = NDArray[np.int64]
@@ -60,7 +61,7 @@ def sweep(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, **ax
         raise ScenarioError(f"a sweep has at most {MOST_POINTS:,} points", next(iter(values)))
     tensors = _grid(question, values, shape)
     low, high = _spread(question, tensors)
-    above = overhead(tensors, (low, high), base.task, question.capability, kernel_scratch(question))
+    above = overhead(tensors, (low, high), base, question.capability, kernel_scratch(question))
     return Sweep(
         {name: list(one) for name, one in values.items()},
         tensors,
@@ -126,8 +127,9 @@ def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int,
     result = np.zeros(shape, np.int64)
     names = list(values)
     windows = {one for one in question.model.spec.windows if one}
+    singly = (bool(windows) and scenario.task == "infer") or question.model.spec.by_length
     splits = [
-        _split(values[name], (2,) if name == "batch" else (2, *windows), bool(windows) and scenario.task == "infer")
+        _split(values[name], (2,) if name == "batch" else (2, *windows), name != "batch" and singly)
         for name in names
     ]
     for chosen in product(*splits):
@@ -154,7 +156,7 @@ def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list
     ``singly``: each length on its own (past and new tokens together decide when a window is full)."""
     groups: dict[tuple[bool, ...] | int, list[int]] = {}
     for place, one in enumerate(values):
-        key = one if singly and len(thresholds) > 1 else tuple(one >= limit for limit in thresholds)
+        key = one if singly else tuple(one >= limit for limit in thresholds)
         groups.setdefault(key, []).append(place)
     return list(groups.values())
 
@@ -162,7 +164,7 @@ def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list
 def _spread(question: Question, tensors: Grid) -> tuple[Grid, Grid]:
     """For a generic model, the range of its largest corner, in proportion."""
     if question.model.method != "generic":
-        return tensors, tensors
+        return widened(question.scenario, tensors)
     peak = int(tensors.max())
     low, high = spread(question, peak)
     return tensors * (low * 1000 // peak) // 1000, tensors * (high * 1000 // peak + 1) // 1000

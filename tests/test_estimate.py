@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import memcalc
-from memcalc.architectures.gpt2 import Gpt2
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.llama import Llama
+from memcalc.architectures.programs import PROGRAMS
 from memcalc.estimate import laid_out
 from memcalc.models import catalogue
 from memcalc.question import Question
@@ -32,6 +32,11 @@ SETTINGS: list[dict[str, Any]] = [
     {"task": "train", "precision": "fp32", "attention": "eager", "training": {"optimizer": "adafactor-hf"}},
     {"task": "train", "precision": "bf16", "training": {"method": "lora", "lora": {"targets": "all-linear"}}},
     {"task": "train", "precision": "bf16", "attention_mask": "padded", "training": {"zero_grad": "keep"}},
+    {"task": "train", "precision": "bf16-mixed", "training": {"method": "qlora", "checkpointing": "full"}},
+    {"task": "train", "precision": "bf16", "training": {"loss": "fused", "liger": True, "optimizer": "adamw-8bit"}},
+    {"task": "train", "precision": "bf16-mixed", "training": {"liger": True, "checkpointing": "full", "ema": True}},
+    {"task": "train", "precision": "bf16", "training": {"checkpointing": "selective-attention", "optimizer": "muon"}},
+    {"task": "train", "precision": "fp32", "training": {"method": "head", "checkpointing": "full"}},
     {"task": "infer", "inference": {"prompt_tokens": 100, "new_tokens": 20}},
     {"task": "infer", "precision": "fp32", "inference": {"runtime": "forward", "prompt_tokens": 100}},
 ]
@@ -55,7 +60,8 @@ def test_repeated_blocks_answer_as_if_each_were_run(settings: dict[str, Any]) ->
             scenario["seq_len"] = 48
         question = Question.read(scenario)
         program = question.program()
-        plain = Llama(question.model.spec, Maker(program.maker.format, program.maker.lora), unroll=True)
+        made = program.maker
+        plain = Llama(question.model.spec, Maker(made.format, made.lora, made.base, made.head_only), unroll=True)
         assert len(plain.plan) == 9 > len(program.plan)
         assert highest(laid_out(question, program)) == highest(laid_out(question, plain))
 
@@ -281,9 +287,7 @@ def test_every_catalogue_model_has_its_published_parameter_count() -> None:
     assert set(published) == set(catalogue.names())
     for name, count in published.items():
         spec = catalogue.describe(name).spec
-        program = {"gpt2": Gpt2, "llama": Llama}[spec.family](
-            spec, Maker(Question.read({"model": name}).precision.weights)
-        )
+        program = PROGRAMS[spec.family](spec, Maker(Question.read({"model": name}).precision.weights))
         assert sum(one.count * one.repeat for one in program.parameters) == count, name
 
 

@@ -3,7 +3,8 @@
 ``data/traces.json``: real GPT-2, Llama, Qwen and Mistral code of transformers 5 on torch 2.13, run on fake CUDA
 tensors, every storage followed from birth to death; made by an instrument that shares nothing with memcalc.
 ``data/traces_own.json``: more of the same by memcalc's own tracer (``tests/record_traces.py`` makes it anew), small
-models that cover what the first file does not.
+models that cover what the first file does not. ``data/traces_families_b.json``: Gemma, Phi-3, OLMo, SmolLM3, Granite,
+StableLM, GLM-4 and Cohere, by memcalc's own tracer (and the first instrument's cases of Gemma 2 and 3 and Phi-3).
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ def _cases(name: str) -> list[Any]:
 
 
 REFERENCE = _cases("traces.json")
-OWN = _cases("traces_own.json")
+OWN = [
+    *_cases("traces_own.json"),
+    *_cases("traces_families_a.json"),
+    *_cases("traces_families_b.json"),
+]
 
 
 @pytest.mark.parametrize("case", REFERENCE + OWN)

@@ -8,20 +8,33 @@ from __future__ import annotations
 from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.tensors import ops
+from memcalc.tensors.autograd import checkpointed
 from memcalc.tensors.ops.attention import attend_eager, repeat_kv
 from memcalc.tensors.tensor import Tensor
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, run: Run, p: float, softmax: Format | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    run: Run,
+    p: float,
+    softmax: Format | None,
+    softcap: bool = False,
+    by_head: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of query (batch, heads, length, d) over key and value (batch, kv_heads, keys, d), dropout ``p``.
 
-    ``softmax``: the format in which eager attention takes its softmax (None: that of the scores). Returns the
+    ``softmax``: the format in which eager attention takes its softmax (None: that of the scores); ``softcap``:
+    whether it squashes its scores (the fused kernels cannot); ``by_head``: query and key lie in memory head by head,
+    not token by token. Returns the
     result (batch, length, heads·d) and, from eager attention, the weights that the caller holds on to.
     """
+    if run.recompute_attention and query.tape.saving is None:
+        return _recomputed(query, key, value, mask, run, p, softmax, softcap, by_head)
     if run.eager:
-        return attend_eager(query, key, value, mask, p, softmax)
+        return attend_eager(query, key, value, mask, p, softmax, softcap, by_head, run.cache is not None)
     batch, heads, length, d = query.shape
     kv_heads = key.shape[1]
     grouped = kv_heads != heads
@@ -32,8 +45,34 @@ def attention(
             query = query.view(batch, kv_heads, heads // kv_heads, d)
         else:
             key, value = repeat_kv(key, heads), repeat_kv(value, heads)
-        grouped, dense = False, True
-    out = ops.attend(query, key, value, mask, grouped, run.attention, p, dense)
+        # A single head seen by all becomes dense only where it is cast.
+        grouped, dense = False, kv_heads > 1 or query.format.is_half or query.tape.autocast is not None
+    out = ops.attend(query, key, value, mask, grouped, run.attention, p, dense, by_head)
     kernel = ops.chosen_kernel(out.format, d, grouped, mask is not None, run.attention)
-    copies = ops.output_copies(kernel, d, out.tape.one_token)
+    copies = ops.output_copies(kernel, d, out.tape.one_token, by_head)
     return ops.contiguous(out, copies, (batch, length, heads * d)), None
+
+
+def _recomputed(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    run: Run,
+    p: float,
+    softmax: Format | None,
+    softcap: bool,
+    by_head: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Selective recomputation: only queries, keys, values and the mask are kept, and the attention core is computed
+    again in backward [Korthikanti et al. 2022, arXiv 2205.05198, section 5; here torch.utils.checkpoint around it]."""
+    held: list[Tensor | None] = []
+
+    def core() -> Tensor:
+        out, weights = attention(query, key, value, mask, run, p, softmax, softcap, by_head)
+        held[:] = [weights]
+        return out
+
+    out = checkpointed(query.tape, core, [one for one in (query, key, value, mask) if one is not None])
+    weights = held.pop()
+    return out, weights

@@ -27,19 +27,21 @@ class Decoder:
 
     Families subclass it and give ``build``, ``embed``, ``block`` and ``final``. ``linear_names`` are the names of
     its linear layers, ``peft_targets`` those that PEFT adapts where none are named [peft utils/constants.py].
+    ``rebinds_embeddings``: the model's variable for the token embeddings is given to what ``embed`` makes of them.
     """
 
+    rebinds_embeddings: ClassVar[bool] = False
     linear_names: ClassVar[tuple[str, ...]] = ()
     peft_targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: DecoderSpec, maker: Maker, unroll: bool = False) -> None:
         self.spec = spec
         self.maker = maker
-        self.plan: list[Template] = templates([spec.window(i) for i in range(spec.layers)], unroll)
-        self.table = maker.parameter("embedding", spec.vocab, spec.hidden)
+        self.plan: list[Template] = templates([spec.kind(i) for i in range(spec.layers)], unroll)
+        self.table = maker.parameter("embedding", spec.vocab, self.embedding_width)
         self.build()
         if not spec.tied:
-            self.head: Linear = Linear(maker.parameter("lm_head.weight", spec.vocab, spec.hidden))
+            self.head: Linear = Linear(maker.parameter("lm_head.weight", spec.vocab, self.embedding_width))
         else:
             self.head = Linear(self.table)
 
@@ -53,6 +55,11 @@ class Decoder:
         """Make the parameters between the embedding and the head."""
         raise NotImplementedError
 
+    @property
+    def embedding_width(self) -> int:
+        """Values of a token's embedding, and of what the head reads."""
+        return self.spec.hidden
+
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
         """Buffers that live on the device beside the parameters."""
         return []
@@ -60,6 +67,18 @@ class Decoder:
     def embeddings(self) -> list[Parameter]:
         """The embedding tables."""
         return [self.table]
+
+    def embed_tokens(self, ids: Tensor) -> Tensor:
+        """The embedding module: token embeddings (batch, length, hidden)."""
+        return ops.embedding(ids, self.table)
+
+    def scaled(self, inputs_embeds: Tensor) -> Tensor:
+        """What the model makes of the embedding module's result, in its place."""
+        return inputs_embeds
+
+    def position_ids(self, tape: Tape, run: Run) -> Tensor:
+        """The positions of the new tokens."""
+        return fresh(tape, (1, run.length), Format.INT64, "position ids")
 
     def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> tuple[Tensor, ...]:
         """From token embeddings (batch, length, hidden) to the first hidden states of that shape, and the local
@@ -74,35 +93,49 @@ class Decoder:
         """The norm after the last block."""
         raise NotImplementedError
 
+    def project_out(self, hidden: Tensor) -> Tensor:
+        """Logits from the last hidden states: the head and what a family does to its result."""
+        return self.head(hidden)
+
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
         """Tensors made once and used by every block (rotary cosines and sines)."""
         return []
+
+    def shared_by(self, index: int, shared: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Those of them that block ``index`` is given."""
+        return shared
 
     # The same for all.
 
     def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
         """The base model: everything up to and including the final norm."""
         padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask") if run.padded else None
-        inputs_embeds = ops.embedding(ids, self.table)
-        if run.checkpointing and self.maker.lora is not None:
-            # PEFT makes the embedding's output need a gradient, so that checkpointed blocks have one to pass back.
+        inputs_embeds = self.embed_tokens(ids)
+        if run.checkpointing and not inputs_embeds.needs_grad:
+            # transformers then makes the embedding's output need a gradient [enable_input_require_grads].
             inputs_embeds.node = graph_leaf(tape)
-        positions = fresh(tape, (1, run.length), Format.INT64, "position ids")
+            if inputs_embeds.node is not None:
+                inputs_embeds.node.kept.append(inputs_embeds.storage)  # a leaf of the graph lives as long as it
+        inputs_embeds = self.scaled(inputs_embeds)
+        positions = self.position_ids(tape, run)
         positions.storage.record.fixed = True
         masks = self.attention_masks(tape, run, inputs_embeds.format)
         shared = self.shared(tape, run, inputs_embeds.format)
         hidden, *others = self.embed(inputs_embeds, positions, run)
+        if not self.rebinds_embeddings:
+            others.append(inputs_embeds)
+        del inputs_embeds
         phase = tape.sections[-1].phase
         for index, template in enumerate(self.plan):
             mask = masks[self.spec.window(template.layer)]
             tape.begin(phase, template.label, template.repeat, template.group)
             if run.checkpointing:
-                hidden = self._checkpointed(tape, index, hidden, run, [*shared, positions], mask)
+                hidden = self._checkpointed(tape, index, hidden, run, [*self.shared_by(index, shared), positions], mask)
             else:
-                hidden = self.block(index, hidden, run, shared, mask)
+                hidden = self.block(index, hidden, run, self.shared_by(index, shared), mask)
         tape.begin(phase, "head")
         hidden = self.final(hidden)
-        del padding, inputs_embeds, positions, masks, shared, others
+        del padding, positions, masks, shared, others
         return hidden
 
     def _checkpointed(
@@ -139,15 +172,17 @@ class Decoder:
         """The model with its head: logits (batch, length or 1, vocab)."""
         hidden = self.hidden_states(tape, ids, run)
         if run.last_logits:
-            hidden = hidden.view(run.batch, 1, self.spec.hidden)
-        return self.head(hidden)
+            hidden = hidden.view(run.batch, 1, self.embedding_width)
+        return self.project_out(hidden)
 
     def loss(self, tape: Tape, ids: Tensor, labels: Tensor, run: Run) -> Tensor:
         """Forward pass and transformers' ForCausalLMLoss: logits upcast to fp32, cross entropy over all of them.
 
         Logits and last hidden states live until the loss is taken."""
         hidden = self.hidden_states(tape, ids, run)
-        logits = self.head(hidden)
+        if run.fused_loss:
+            return self._fused_loss(tape, hidden, run)
+        logits = self.project_out(hidden)
         wide = ops.to(logits, Format.FP32)
         padded = fresh(tape, (run.batch, run.length + 1), Format.INT64, "padded labels")
         # The shifted labels of a single sequence are contiguous already: no copy.
@@ -156,3 +191,10 @@ class Decoder:
         loss = ops.cross_entropy(wide, shifted)
         del hidden, logits, wide, padded, shifted
         return loss
+
+    def _fused_loss(self, tape: Tape, hidden: Tensor, run: Run) -> Tensor:
+        """Liger's head and loss in one: the logits are never whole."""
+        padded = fresh(tape, (run.batch, run.length + 1), Format.INT64, "padded labels")
+        shifted = padded if tape.one_sequence else fresh(tape, (run.batch, run.length), Format.INT64, "labels")
+        padded.storage.record.fixed = shifted.storage.record.fixed = True
+        return ops.fused_linear_cross_entropy(hidden, self.head.weight, shifted)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from memcalc.formats import Format
 from memcalc.tensors import ops
+from memcalc.tensors.ops.quantised import QuantisedParameter
 from memcalc.tensors.tensor import Parameter, Tensor
+
+Norm = Callable[[Tensor], Tensor]
+"""A norm with its parameters: hidden states in, hidden states of the same shape out."""
+
+LinearShape = tuple[str, int, int, bool]
+"""A linear layer's name, inputs, outputs, and whether it has a bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +31,38 @@ class Lora:
         return self.targets is None or name in self.targets
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A frozen base in four bits: the format that it computes in, and whether its scales are quantised too."""
+
+    compute: Format
+    nested: bool
+
+
 @dataclass(slots=True)
 class Maker:
-    """Makes the parameters of a model in its format, counting what it makes."""
+    """Makes the parameters of a model in its format, counting what it makes. ``head_only``: the one parameter that is
+    trained, if not all (or the adapters) are."""
 
     format: Format
     lora: Lora | None = None
+    base: Base | None = None
+    head_only: str | None = None
     parameters: list[Parameter] = field(default_factory=list)
 
     def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
-        one = Parameter(name, shape, self.format, repeat, trainable=self.lora is None)
+        """A parameter of the model. With a quantised base, what is not quantised is upcast to fp32, as PEFT's
+        prepare_model_for_kbit_training does."""
+        trainable = self.lora is None if self.head_only is None else name == self.head_only
+        fmt = self.format if self.base is None else Format.FP32
+        one = Parameter(name, shape, fmt, repeat, trainable)
+        self.parameters.append(one)
+        return one
+
+    def _weight(self, name: str, shape: tuple[int, ...], repeat: int) -> Parameter:
+        if self.base is None:
+            return self.parameter(name, *shape, repeat=repeat)
+        one = QuantisedParameter(name, shape, self.base.compute, repeat, self.base.nested)
         self.parameters.append(one)
         return one
 
@@ -48,7 +78,7 @@ class Maker:
         """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout)."""
         full = f"{path}.{name}"
         shape = (inputs, outputs) if transposed else (outputs, inputs)
-        layer = Linear(self.parameter(f"{full}.weight", *shape, repeat=repeat), transposed)
+        layer = Linear(self._weight(f"{full}.weight", shape, repeat), transposed)
         if bias:
             layer.bias = self.parameter(f"{full}.bias", outputs, repeat=repeat)
         if self.lora is not None and self.lora.covers(name):
@@ -70,10 +100,14 @@ class Linear:
     up: Parameter | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.transposed and self.bias is not None:
+        if isinstance(self.weight, QuantisedParameter):
+            result = ops.linear_4bit(x, self.weight, self.bias)
+            if self.lora is not None:
+                result = ops.contiguous(result, True)  # PEFT clones the result of a 4-bit layer
+        elif self.transposed and self.bias is not None:
             result = ops.conv1d(x, self.weight, self.bias)
         else:
-            result = ops.linear(x, self.weight, self.bias)
+            result = self.product(x)
         if self.lora is None:
             return result
         assert self.down is not None
@@ -87,9 +121,15 @@ class Linear:
         )
         return ops.to(result, fmt)
 
+    def product(self, x: Tensor) -> Tensor:
+        """``nn.Linear`` without its adapter."""
+        return ops.linear(x, self.weight, self.bias)
+
 
 def rms_norm(x: Tensor, weight: Parameter) -> Tensor:
-    """transformers' LlamaRMSNorm, written out in elementwise operators in fp32."""
+    """transformers' LlamaRMSNorm, written out in elementwise operators in fp32 (or Liger's fused one)."""
+    if x.tape.liger:
+        return ops.fused_rms_norm(x, weight)
     fmt = x.format
     x = ops.to(x, Format.FP32)
     variance = ops.mean_last(ops.power(x))
@@ -102,13 +142,23 @@ def gelu_new(x: Tensor) -> Tensor:
     return ops.mul(ops.scale(x), ops.add_scalar(ops.tanh(ops.scale(ops.add(x, ops.scale(ops.power(x)))))))
 
 
+def gelu_fast(x: Tensor) -> Tensor:
+    """transformers' FastGELUActivation: 0.5·x·(1 + tanh(x·√(2/π)·(1 + 0.044715·x·x)))."""
+    half = ops.scale(x)
+    return ops.mul(half, ops.add_scalar(ops.tanh(ops.mul(ops.scale(x), ops.add_scalar(ops.mul(ops.scale(x), x))))))
+
+
 def activation(name: str, x: Tensor) -> Tensor:
     """The feed-forward activation by its Hugging Face name."""
     if name in ("silu", "swish"):
         return ops.silu(x)
     if name == "gelu_new":
         return gelu_new(x)
+    if name == "gelu_fast":
+        return gelu_fast(x)
+    if name == "relu":
+        return ops.relu(x)
     return ops.gelu(x)
 
 
-KNOWN_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_pytorch_tanh")
+KNOWN_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu")

@@ -8,131 +8,186 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from memcalc.architectures.attention import attention
 from memcalc.architectures.decoder import Decoder
-from memcalc.architectures.layers import Linear, activation, rms_norm
+from memcalc.architectures.layers import Linear, LinearShape, Norm, activation, rms_norm
 from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Tape
-from memcalc.tensors.tensor import Parameter, Tensor
+from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.tensor import Tensor
 
 
 @dataclass(slots=True)
 class Block:
-    """The parameters of one decoder block."""
+    """The layers of one decoder block, by their names in the model code."""
 
-    input_norm: Parameter
-    q_proj: Linear
-    k_proj: Linear
-    v_proj: Linear
-    o_proj: Linear
-    q_norm: Parameter | None
-    k_norm: Parameter | None
-    post_norm: Parameter
-    gate_proj: Linear
-    up_proj: Linear
-    down_proj: Linear
+    linears: dict[str, Linear]
+    norms: dict[str, Norm]
 
 
 class Llama(Decoder):
-    """RMSNorm, rotary positions, grouped-query attention, SwiGLU."""
+    """RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
-    linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    peft_targets = ("q_proj", "v_proj")
+    Families that differ a little override one of the small methods: which layers there are, the norm, the
+    positions, the feed-forward, the way around them. ``norm_names``: a block's norms outside the attention;
+    ``by_head``: queries and keys come out of their positions laid out head by head.
+    """
+
+    linear_names: ClassVar[tuple[str, ...]] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+    peft_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")
+    by_head: ClassVar[bool] = False
+    norm_names: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
 
     def build(self) -> None:
-        spec, make = self.spec, self.maker
-        q, kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
-        self.blocks: list[Block] = []
-        for one in self.plan:
-            n, path = one.repeat, f"{one.label}."
-            attn, mlp = f"{path}self_attn", f"{path}mlp"
-            # in the order of named_parameters(): attention, feed-forward, norms
-            self.blocks.append(
-                Block(
-                    q_proj=make.linear(attn, "q_proj", spec.hidden, q, spec.qkv_bias, n),
-                    k_proj=make.linear(attn, "k_proj", spec.hidden, kv, spec.qkv_bias, n),
-                    v_proj=make.linear(attn, "v_proj", spec.hidden, kv, spec.qkv_bias, n),
-                    o_proj=make.linear(attn, "o_proj", q, spec.hidden, spec.output_bias, n),
-                    q_norm=make.parameter(f"{attn}.q_norm.weight", spec.head_dim, repeat=n) if spec.qk_norm else None,
-                    k_norm=make.parameter(f"{attn}.k_norm.weight", spec.head_dim, repeat=n) if spec.qk_norm else None,
-                    gate_proj=make.linear(mlp, "gate_proj", spec.hidden, spec.ffn, spec.mlp_bias, n),
-                    up_proj=make.linear(mlp, "up_proj", spec.hidden, spec.ffn, spec.mlp_bias, n),
-                    down_proj=make.linear(mlp, "down_proj", spec.ffn, spec.hidden, spec.mlp_bias, n),
-                    input_norm=make.parameter(f"{path}input_layernorm.weight", spec.hidden, repeat=n),
-                    post_norm=make.parameter(f"{path}post_attention_layernorm.weight", spec.hidden, repeat=n),
-                )
-            )
-        self.norm = make.parameter("norm.weight", spec.hidden)
+        self.blocks = [self.make_block(f"{one.label}.", one.repeat) for one in self.plan]
+        self.norm = self.make_norm("norm", self.spec.hidden)
+
+    def make_block(self, path: str, repeat: int) -> Block:
+        """The layers of one block, in the order of named_parameters(): attention, feed-forward, norms."""
+        attn, mlp = f"{path}self_attn", f"{path}mlp"
+        linears = {one[0]: self.maker.linear(attn, *one, repeat) for one in self.attention_linears()}
+        norms = {name: self.make_norm(f"{attn}.{name}", *shape, repeat=repeat) for name, shape in self.qk_norms()}
+        linears |= {one[0]: self.maker.linear(mlp, *one, repeat) for one in self.mlp_linears()}
+        norms |= {name: self.make_norm(f"{path}{name}", self.spec.hidden, repeat=repeat) for name in self.norm_names}
+        return Block(linears, norms)
+
+    def attention_linears(self) -> list[LinearShape]:
+        """Name, inputs, outputs and whether there is a bias, for each linear layer of the attention."""
+        spec = self.spec
+        h, q, kv = spec.hidden, spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        return [
+            ("q_proj", h, q, spec.qkv_bias),
+            ("k_proj", h, kv, spec.qkv_bias),
+            ("v_proj", h, kv, spec.qkv_bias),
+            ("o_proj", q, h, spec.output_bias),
+        ]
+
+    def mlp_linears(self) -> list[LinearShape]:
+        """The same for the feed-forward."""
+        h, ffn, bias = self.spec.hidden, self.spec.ffn, self.spec.mlp_bias
+        return [("gate_proj", h, ffn, bias), ("up_proj", h, ffn, bias), ("down_proj", ffn, h, bias)]
+
+    def qk_norms(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Name and shape of the norms on queries and keys."""
+        return [(name, (self.spec.head_dim,)) for name in ("q_norm", "k_norm")] if self.spec.qk_norm else []
+
+    def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
+        """A norm with its parameters."""
+        weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
+        return lambda x: rms_norm(x, weight)
+
+    @property
+    def softcapped(self) -> bool:
+        """Whether attention scores go through a tanh."""
+        return False
+
+    @property
+    def rotary_dim(self) -> int:
+        """How many of a head's values are rotated."""
+        return self.spec.head_dim
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
-        half = (self.spec.head_dim // 2,)
+        half = (self.rotary_dim // 2,)
         return [("rotary_emb.inv_freq", half, Format.FP32), ("rotary_emb.original_inv_freq", half, Format.FP32)]
 
     def embed(self, inputs_embeds: Tensor, positions: Tensor, run: Run) -> tuple[Tensor, ...]:
         return (inputs_embeds,)
 
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
-        """Rotary cosines and sines (1, length, head_dim), computed in fp32 and cast to the model's format."""
-        shape = (1, run.length, self.spec.head_dim)
-        freqs = fresh(tape, (1, run.length, self.spec.head_dim // 2), Format.FP32, "rotary frequencies")
-        emb = fresh(tape, shape, Format.FP32, "rotary angles")
-        cos = fresh(tape, shape, Format.FP32, "cos")
-        sin = fresh(tape, shape, Format.FP32, "sin")
-        del freqs, emb
-        return [ops.to(cos, fmt), ops.to(sin, fmt)]
+        return rotary_table(tape, run, self.rotary_dim, fmt)
 
     def final(self, hidden: Tensor) -> Tensor:
-        return rms_norm(hidden, self.norm)
+        return self.norm(hidden)
 
     def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
         one = self.blocks[index]
         residual = hidden
-        hidden = rms_norm(hidden, one.input_norm)
-        hidden, weights = self._attention(index, one, hidden, run, shared, mask)
+        hidden = one.norms["input_layernorm"](hidden)
+        hidden, weights = self.attend(index, one, hidden, run, shared, mask)
         hidden = ops.add(residual, hidden)
         residual = hidden
-        hidden = rms_norm(hidden, one.post_norm)
-        hidden = self._mlp(one, hidden)
+        hidden = one.norms["post_attention_layernorm"](hidden)
+        hidden = self.mlp(one, hidden)
         hidden = ops.add(residual, hidden)
         del weights  # the block's local variable holds eager attention's weights until here
         return hidden
 
-    def _mlp(self, one: Block, x: Tensor) -> Tensor:
-        return one.down_proj(ops.mul(activation(self.spec.activation, one.gate_proj(x)), one.up_proj(x)))
+    def mlp(self, one: Block, x: Tensor) -> Tensor:
+        """The feed-forward on x (batch, length, hidden)."""
+        gate, up, down = (one.linears[name] for name in ("gate_proj", "up_proj", "down_proj"))
+        if x.tape.liger and self.spec.activation in ("silu", "swish"):
+            return down(ops.fused_swiglu(gate(x), up(x)))
+        return down(ops.mul(activation(self.spec.activation, gate(x)), up(x)))
 
-    def _attention(
+    def attend(
         self, index: int, one: Block, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
+        """Self-attention on hidden states (batch, length, hidden); also eager attention's weights."""
         spec = self.spec
-        b, s, d = run.batch, run.length, spec.head_dim
-        query = self._heads(one.q_proj(hidden), one.q_norm, b, s, spec.heads, d)
-        key = self._heads(one.k_proj(hidden), one.k_norm, b, s, spec.kv_heads, d)
-        value = one.v_proj(hidden).view(b, spec.kv_heads, s, d)
-        cos, sin = shared[:2]
-        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        query, key, value, *held = self.project(one, hidden, run)
+        query, key, *others = self.position(index, query, key, shared)
         if run.cache is not None:
             window = spec.window(self.plan[index].layer)
             key, value = run.cache.update(index, key, value, window, run.past)
         p = spec.attention_dropout if run.training else 0.0
-        out, weights = attention(query, key, value, mask, run, p, Format.FP32)
-        return one.o_proj(out), weights
+        out, weights = attention(query, key, value, mask, run, p, Format.FP32, self.softcapped, self.by_head)
+        out = one.linears["o_proj"](out)
+        del held, others
+        return out, weights
 
-    def _heads(self, x: Tensor, norm: Parameter | None, b: int, s: int, heads: int, d: int) -> Tensor:
+    def project(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
+        """Queries (batch, heads, length, d), keys and values (batch, kv_heads, length, d), and local variables that
+        live as long as the attention."""
+        spec = self.spec
+        b, s, d = run.batch, run.length, spec.head_dim
+        query = self._heads(one.linears["q_proj"](hidden), one.norms.get("q_norm"), b, s, spec.heads, d)
+        key = self._heads(one.linears["k_proj"](hidden), one.norms.get("k_norm"), b, s, spec.kv_heads, d)
+        value = one.linears["v_proj"](hidden).view(b, spec.kv_heads, s, d)
+        return query, key, value
+
+    def position(self, index: int, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Rotary positions on queries and keys of block ``index``; and local variables as in ``project``."""
+        cos, sin = shared[:2]
+        return rotate(query, cos, sin), rotate(key, cos, sin)
+
+    def _heads(self, x: Tensor, norm: Norm | None, b: Size, s: Size, heads: int, d: int) -> Tensor:
         if norm is None:
             return x.view(b, heads, s, d)
-        return rms_norm(x.view(b, s, heads, d), norm).view(b, heads, s, d)
+        return norm(x.view(b, s, heads, d)).view(b, heads, s, d)
+
+
+def rotary_table(tape: Tape, run: Run, width: int, fmt: Format) -> list[Tensor]:
+    """Rotary cosines and sines (1, length, width), computed in fp32 and cast to the model's format."""
+    shape = (1, run.length, width)
+    freqs = fresh(tape, (1, run.length, width // 2), Format.FP32, "rotary frequencies")
+    emb = fresh(tape, shape, Format.FP32, "rotary angles")
+    cos = fresh(tape, shape, Format.FP32, "cos")
+    sin = fresh(tape, shape, Format.FP32, "sin")
+    del freqs, emb
+    return [ops.to(cos, fmt), ops.to(sin, fmt)]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of x (batch, heads, length, d): ``x * cos + rotate_half(x) * sin``."""
+    if x.tape.liger:
+        return ops.fused_rotary(x, cos, sin)
     return ops.add(ops.mul(x, cos), ops.mul(rotate_half(x), sin))
 
 
 def rotate_half(x: Tensor) -> Tensor:
+    """``cat((-x2, x1))`` of x's halves, or ``stack`` of its even and odd values: the same tensors."""
     half = x.shape[-1] // 2
     first = ops.slice_last(x, half)
     second = ops.slice_last(x, half)

@@ -23,6 +23,8 @@ class Run:
     eager: bool = False
     padded: bool = False
     checkpointing: bool = False
+    recompute_attention: bool = False
+    fused_loss: bool = False
     training: bool = True
     past: Size = 0
     cache: Cache | None = None
@@ -41,16 +43,22 @@ class Cache:
 
     keys: dict[int, Tensor] = field(default_factory=dict)
     values: dict[int, Tensor] = field(default_factory=dict)
+    counters: dict[int, Tensor] = field(default_factory=dict)
 
     def update(self, index: int, key: Tensor, value: Tensor, window: int | None, past: Size) -> tuple[Tensor, Tensor]:
         """Append to layer ``index`` after ``past`` tokens: keys, then values, are copied into a longer tensor. A
         sliding layer joins the last window - 1 tokens only, makes both before it lets go of the old ones, and
-        keeps a view of each, and with that the whole storage until the next step."""
+        keeps a view of each, and with that the whole storage until the next step; it counts its tokens on the
+        device."""
         length = key.shape[2]
         if window is None:
             self.keys[index] = self._joined(key, past + length)
             self.values[index] = self._joined(value, past + length)
         else:
+            if index not in self.counters:
+                counter = fresh(key.tape, (1,), Format.INT64, "cumulative length")
+                counter.storage.record.component = "kv_cache"
+                self.counters[index] = counter
             total = at_most(past, window - 1) + length
             keys, values = self._joined(key, total), self._joined(value, total)
             self.keys[index], self.values[index] = keys, values

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+
 @dataclass(frozen=True, slots=True)
 class DecoderSpec:
     """A decoder-only language model's sizes and choices. Lengths in tokens or values, nothing in bytes.
 
     ``family`` names the program that runs it. ``ffn`` is the feed-forward width; ``kv_heads`` < ``heads``
     means grouped-query attention; ``windows`` holds each layer's sliding window (None: full attention);
-    ``learned_positions`` limits the sequence, ``max_positions`` is what the configuration was made for.
+    ``learned_positions`` limits the sequence, ``max_positions`` is what the configuration was made for;
+    ``eager_only``: transformers has no other attention for it.
     """
 
     family: str
@@ -33,10 +35,16 @@ class DecoderSpec:
     residual_dropout: float = 0.0
     attention_dropout: float = 0.0
     windows: tuple[int | None, ...] = ()
+    eager_only: bool = False
 
     def window(self, layer: int) -> int | None:
         """The sliding window of a layer, or None."""
         return self.windows[layer] if self.windows else None
+
+    @property
+    def by_length(self) -> bool:
+        """Whether what is kept depends on each length's own value: a sweep then runs each length by itself."""
+        return False
 
     def kind(self, layer: int) -> object:
         """What distinguishes a layer from others: its window, unless a family has more."""

@@ -75,7 +75,7 @@ class Recording:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
 
-    def keep(self, node: Node, storages: Sequence[Storage]) -> None:
+    def keep(self, node: Node, storages: Sequence[Storage | None]) -> None:
         start = node.checkpoint[1] if node.checkpoint else self.checkpoint.count
         self.checkpoint.count += len(storages)
         node.checkpoint = (self.checkpoint, start, self.checkpoint.count)
@@ -94,7 +94,7 @@ class Replaying:
         self.wanted = wanted
         self.kept: list[Storage | None] = []
 
-    def keep(self, node: Node, storages: Sequence[Storage]) -> None:
+    def keep(self, node: Node, storages: Sequence[Storage | None]) -> None:
         self.kept.extend(storages)  # computed for a moment: they count as temporary
         if len(self.kept) >= self.wanted:
             raise _Stop
@@ -165,13 +165,17 @@ def operator(
     backward: Backward,
     keeps: Sequence[Tensor] = (),
     keeps_output: bool = False,
+    weights: int = 0,
 ) -> Tensor:
     """Run one operator: keep what it needs of its inputs, allocate its output, keep that if it must.
 
     ``backward`` takes the gradient of the output and returns one for each input that needs it, in
-    order; it may close over shapes and formats only, never over a tensor.
+    order; it may close over shapes and formats only, never over a tensor. ``weights``: how many parameters it
+    keeps; they live anyway, but a checkpointed block is computed again for them too.
     """
     node = graph_node(tape, inputs, backward)
+    if node is not None and weights and tape.saving is not None:
+        tape.saving.keep(node, [None] * weights)
     if node is not None and keeps:
         keep(tape, node, keeps)
     out = Tensor(tape.storage(shape, fmt, op), shape, fmt, node)

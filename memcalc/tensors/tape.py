@@ -93,6 +93,7 @@ class Tape:
         self.sections: list[Section] = [Section(0, "load", "load")]
         self.nodes: list[Node] = []
         self.grad_enabled = True
+        self.liger = False  # fused norms, feed-forwards and rotary positions
         self.autocast: Autocast | None = None
         self.saving: Recomputation | None = None
         self._bytes: dict[tuple[Any, ...], Size] = {}

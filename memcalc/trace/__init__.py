@@ -6,7 +6,7 @@ else imports this package. It answers in seconds, without a GPU, and serves as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from memcalc.errors import MemcalcError
@@ -21,10 +21,11 @@ class TraceUnavailable(MemcalcError):
     """torch or transformers is not installed, so nothing can be traced."""
 
 
-def trace(scenario: Mapping[str, Any], modules: bool = False) -> Trace:
+def trace(scenario: Mapping[str, Any], modules: bool = False, tell: Callable[[str], None] | None = None) -> Trace:
     """Run a contract scenario on the fake GPU and return what it held, when and for what.
 
     ``modules`` also records the name of the module in which each tensor was made (a little slower).
+    ``tell`` is given the name of each phase as it begins.
     """
     try:
         import torch  # noqa: F401
@@ -33,4 +34,4 @@ def trace(scenario: Mapping[str, Any], modules: bool = False) -> Trace:
         raise TraceUnavailable(f"tracing needs torch and transformers: {error}") from error
     from memcalc.trace.session import run_scenario
 
-    return run_scenario(scenario, modules)
+    return run_scenario(scenario, modules, tell)

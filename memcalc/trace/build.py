@@ -102,12 +102,12 @@ def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
     except ImportError as error:
         raise ModelError("tracing LoRA needs the package peft", "training.method") from error
     options = recipe.lora
-    targets = options.get("targets", "all-linear")
+    targets = options.get("targets")
     rank = int(options.get("r", 16))
     lora = peft.LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=targets if targets is None or isinstance(targets, str) else list(targets),
         lora_dropout=float(options.get("dropout", 0.0)),
         task_type="CAUSAL_LM" if type(model).__name__.endswith("ForCausalLM") else None,
     )
@@ -126,6 +126,18 @@ def _freeze_all_but_head(model: torch.nn.Module) -> None:
     base = getattr(model, model.base_model_prefix)
     for parameter in base.parameters():
         parameter.requires_grad_(False)
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    for parameter in [] if head is None else head.parameters():
+        parameter.requires_grad_(True)  # tied to the embedding, it is trained with it
+
+
+def hidden_matrices(model: torch.nn.Module) -> set[int]:
+    """Ids of the parameters that are matrices of the blocks: neither embeddings nor the head."""
+    outer = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if head is not None:
+        outer |= {id(p) for p in head.parameters()}
+    return {id(p) for p in model.parameters() if p.dim() == 2 and id(p) not in outer}
 
 
 def training_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:

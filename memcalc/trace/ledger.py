@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -78,8 +78,9 @@ class Ledger(TorchDispatchMode):  # type: ignore[misc]  # torch is optional and 
       ``truth``, false by default: what a padded mask answers when it is asked whether it is all ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
         super().__init__()
+        self.tell = tell
         self.records: list[StorageRecord] = []
         self.events: list[tuple[int, int]] = []  # (signed bytes, storage id); the index is the time
         self.marks: list[tuple[str, int]] = []  # (phase name, time at which it starts)
@@ -92,6 +93,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[misc]  # torch is optional and 
     def phase(self, name: str) -> None:
         """From here on the run is in phase ``name``."""
         self.marks.append((name, len(self.events)))
+        if self.tell is not None:
+            self.tell(name)
 
     def adopt(self, tensors: Iterable[torch.Tensor], component: str, op: str) -> None:
         """Count tensors made before the ledger was entered (parameters, buffers, optimizer states)."""

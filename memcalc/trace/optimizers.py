@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,8 +31,70 @@ _TORCH: dict[str, tuple[str, dict[str, Any], bool]] = {
 }
 
 
-def build_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer of ``recipe`` over ``parameters``, with the implementation that the recipe asks for."""
+OPTIONAL = {
+    # name: (package, its module, class)
+    "lion": ("pytorch-optimizer", "pytorch_optimizer", "Lion"),
+    "lamb": ("pytorch-optimizer", "pytorch_optimizer", "Lamb"),
+    "galore": ("galore-torch", "galore_torch.adamw", "AdamW"),
+}
+"""Optimizers of other packages: traced where those are installed."""
+
+
+class Both:
+    """Two optimizers stepped one after the other (Muon for the matrices, AdamW for the rest)."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = [one for one in parts if one is not None]
+        self.state = {}
+        for one in self.parts:
+            self.state.update(one.state)
+
+    def step(self) -> None:
+        """Step each, then look at what they keep."""
+        for one in self.parts:
+            one.step()
+            self.state.update(one.state)
+
+
+def _hidden(parameters: list[torch.nn.Parameter], hidden: set[int]) -> tuple[list[Any], list[Any]]:
+    matrices = [p for p in parameters if id(p) in hidden]
+    return matrices, [p for p in parameters if id(p) not in hidden]
+
+
+def _muon(parameters: list[torch.nn.Parameter], hidden: set[int], recipe: Recipe) -> Both:
+    matrices, rest = _hidden(parameters, hidden)
+    fused = recipe.optimizer_impl == "fused"
+    implementation = {"fused": True} if fused else {"foreach": recipe.optimizer_impl == "foreach"}
+    other = torch.optim.AdamW(rest, lr=RATE, **implementation) if rest else None
+    return Both(torch.optim.Muon(matrices, lr=RATE) if matrices else None, other)
+
+
+def _optional(parameters: list[torch.nn.Parameter], hidden: set[int], recipe: Recipe) -> torch.optim.Optimizer:
+    package, module, name = OPTIONAL[recipe.optimizer]
+    try:
+        made = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise ScenarioError(f"tracing {recipe.optimizer} needs the package {package}", "training.optimizer") from error
+    if recipe.optimizer in ("lion", "lamb"):
+        return made(parameters, lr=RATE, foreach=recipe.optimizer_impl == "foreach")
+    matrices, rest = _hidden(parameters, hidden)
+    low = {
+        "rank": int(recipe.optimizer_options.get("rank", 128)),
+        "update_proj_gap": 200,
+        "scale": 0.25,
+        "proj_type": "std",
+    }
+    groups = [{"params": rest}] if rest else []
+    return made([*groups, {"params": matrices, **low}], lr=RATE, no_deprecation_warning=True)
+
+
+def build_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe, hidden: set[int]) -> Any:
+    """The optimizer of ``recipe`` over ``parameters``, with the implementation that the recipe asks for. ``hidden``:
+    ids of those that are matrices of the blocks, neither embedding nor head."""
+    if recipe.optimizer == "muon":
+        return _muon(parameters, hidden, recipe)
+    if recipe.optimizer in OPTIONAL:
+        return _optional(parameters, hidden, recipe)
     options = {k: v for k, v in recipe.optimizer_options.items() if k != "rank"}
     if recipe.optimizer == "adafactor-hf":
         from transformers.optimization import Adafactor
@@ -39,7 +102,9 @@ def build_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> tor
         return Adafactor(parameters, lr=RATE, scale_parameter=False, relative_step=False, **options)
     if recipe.optimizer not in _TORCH:
         raise ScenarioError(
-            f"the tracer has no optimizer {recipe.optimizer!r}", "training.optimizer", [*_TORCH, "adafactor-hf"]
+            f"the tracer has no optimizer {recipe.optimizer!r}",
+            "training.optimizer",
+            [*_TORCH, "adafactor-hf", "muon", *OPTIONAL],
         )
     name, fixed, has_fused = _TORCH[recipe.optimizer]
     implementation: dict[str, bool] = {"foreach": recipe.optimizer_impl == "foreach"}
@@ -52,12 +117,14 @@ def build_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> tor
     return getattr(torch.optim, name)(parameters, lr=RATE, **{**fixed, **options}, **implementation)
 
 
-def states(optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
+def states(optimizer: Any) -> Iterator[torch.Tensor]:
     """Every tensor that the optimizer keeps between steps."""
     for state in optimizer.state.values():
         for value in state.values():
             if isinstance(value, torch.Tensor):
                 yield value
+            elif isinstance(getattr(value, "ortho_matrix", None), torch.Tensor):
+                yield value.ortho_matrix
 
 
 class Stepper:
@@ -67,7 +134,9 @@ class Stepper:
     lets the fp32 gradients go and copies the masters back into the parameters.
     """
 
-    def __init__(self, parameters: list[torch.nn.Parameter], recipe: Recipe, ledger: Ledger) -> None:
+    def __init__(
+        self, parameters: list[torch.nn.Parameter], recipe: Recipe, ledger: Ledger, hidden: set[int] | None = None
+    ) -> None:
         self.parameters = parameters
         self.ledger = ledger
         # Parameters that are fp32 already (LoRA adapters, say) are stepped as they are.
@@ -77,8 +146,14 @@ class Stepper:
             ledger.claim(master, "optimizer")
         copies = iter(self.masters)
         narrow = {id(p) for p in self.narrow}
-        self.optimizer = build_optimizer([next(copies) if id(p) in narrow else p for p in parameters], recipe)
+        stepped = [next(copies) if id(p) in narrow else p for p in parameters]
+        matrices = {id(q) for p, q in zip(parameters, stepped, strict=True) if id(p) in (hidden or set())}
+        self.optimizer = build_optimizer(stepped, recipe, matrices)
         self.claim_states()
+        # A moving average of the weights, updated in place after each step.
+        self.average = [p.detach().clone() for p in parameters] if recipe.ema else []
+        for copy in self.average:
+            ledger.claim(copy, "optimizer")
 
     def claim_states(self) -> None:
         """Tell the ledger what the optimizer keeps."""

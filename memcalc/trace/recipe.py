@@ -36,6 +36,8 @@ class Recipe:
     checkpointing: str = "none"
     lora: Mapping[str, Any] = field(default_factory=dict)
     zero_grad: str = "set-to-none"
+    clip_grad: bool = False
+    ema: bool = False
     prompt_tokens: int = 2048
     new_tokens: int = 128
     runtime: str = "transformers"
@@ -70,7 +72,7 @@ def read(scenario: Mapping[str, Any]) -> Recipe:
     task = _choice(scenario.get("task", "infer"), "task", ("train", "infer"))
     if "model" not in scenario:
         raise ScenarioError("a scenario needs a model", "model")
-    for name in ("clip_grad", "ema", "liger", "activation_offload"):
+    for name in ("liger", "activation_offload"):
         if task == "train" and train.get(name):
             raise ScenarioError(f"the tracer does not follow training.{name}", f"training.{name}")
     if task == "train" and train.get("loss", "standard") != "standard":
@@ -99,9 +101,13 @@ def read(scenario: Mapping[str, Any]) -> Recipe:
         ),
         optimizer_options=options,
         grad_accumulation=int(train.get("grad_accumulation", 1)),
-        checkpointing=_choice(train.get("checkpointing", "none"), "training.checkpointing", ("none", "full")),
+        checkpointing=_choice(
+            train.get("checkpointing", "none"), "training.checkpointing", ("none", "full", "selective-attention")
+        ),
         lora=dict(train.get("lora") or {}),
         zero_grad=_choice(train.get("zero_grad", "set-to-none"), "training.zero_grad", ("set-to-none", "keep")),
+        clip_grad=bool(train.get("clip_grad")),
+        ema=bool(train.get("ema")),
         prompt_tokens=int(infer.get("prompt_tokens", 2048)),
         new_tokens=int(infer.get("new_tokens", 128)),
         runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),

@@ -6,12 +6,13 @@ import contextlib
 import gc
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from memcalc.errors import ScenarioError
 from memcalc.trace import build, run
 from memcalc.trace import recipe as recipes
 from memcalc.trace.cuda_rules import cuda_rules
@@ -20,11 +21,15 @@ from memcalc.trace.reading import read_ledger
 from memcalc.trace.result import Trace
 
 
-def run_scenario(scenario: Mapping[str, Any], modules: bool = False) -> Trace:
+def run_scenario(
+    scenario: Mapping[str, Any], modules: bool = False, tell: Callable[[str], None] | None = None
+) -> Trace:
     """Trace a contract scenario; see ``memcalc.trace.trace``."""
     recipe = recipes.read(scenario)
     wish = "flash" if recipe.attention in ("sdpa", "eager") else recipe.attention
-    ledger = Ledger()
+    ledger = Ledger(tell)
+    if tell is not None:
+        tell("build")
 
     def keep(copy: torch.Tensor) -> None:
         ledger.claim(copy, "activations")
@@ -42,6 +47,7 @@ def run_scenario(scenario: Mapping[str, Any], modules: bool = False) -> Trace:
                     stack.enter_context(_module_names(model, ledger))
                 stack.enter_context(_checkpoint_inputs(model, recipe, ledger))
                 stack.enter_context(_plain_sequences(ledger))
+                stack.enter_context(_recomputed_attention(recipe))
                 stack.enter_context(ledger)
                 (run.train if recipe.task == "train" else run.infer)(model, recipe, ledger)
         finally:
@@ -86,7 +92,7 @@ def _plain_sequences(ledger: Ledger) -> Iterator[None]:
 @contextlib.contextmanager
 def _checkpoint_inputs(model: torch.nn.Module, recipe: recipes.Recipe, ledger: Ledger) -> Iterator[None]:
     """What a checkpointed block is given stays until its recomputation: count it with the activations."""
-    if recipe.task != "train" or recipe.checkpointing == "none":
+    if recipe.task != "train" or recipe.checkpointing != "full":
         yield
         return
 
@@ -102,6 +108,29 @@ def _checkpoint_inputs(model: torch.nn.Module, recipe: recipes.Recipe, ledger: L
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def _recomputed_attention(recipe: recipes.Recipe) -> Iterator[None]:
+    """Selective recomputation: torch.utils.checkpoint around transformers' attention function."""
+    if recipe.task != "train" or recipe.checkpointing != "selective-attention":
+        yield
+        return
+    from torch.utils.checkpoint import checkpoint
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    if recipe.attention == "eager":
+        raise ScenarioError("the tracer recomputes sdpa attention only", "training.checkpointing")
+    original = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def recomputed(*args: Any, **kwargs: Any) -> Any:
+        return checkpoint(original, *args, use_reentrant=False, **kwargs)
+
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = recomputed
+    try:
+        yield
+    finally:
+        ALL_ATTENTION_FUNCTIONS["sdpa"] = original
 
 
 @contextlib.contextmanager

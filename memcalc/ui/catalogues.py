@@ -17,6 +17,15 @@ def models() -> list[str]:
 
 
 @st.cache_data(show_spinner=False)
+def longest(model: str | int) -> int | None:
+    """The most tokens that a catalogue model has learned positions for; None where nothing ends there."""
+    if isinstance(model, int):
+        return None
+    spec = catalogue.describe(model).spec
+    return spec.max_positions if spec.learned_positions else None
+
+
+@st.cache_data(show_spinner=False)
 def cards() -> list[str]:
     """Names of the card catalogue."""
     return [gpu.name for gpu in gpus.catalogue()]

@@ -120,6 +120,9 @@ def show() -> Controls:
     if complaint:
         controls.complain("model", complaint)
     controls.settings = meaning(values)
+    if controls.settings.shortened:
+        limit = controls.settings.longest
+        controls.complain("load", f"{controls.settings.model} can read {limit:,} tokens at most: so many are taken.")
     return controls
 
 
@@ -149,6 +152,7 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         checkpointing=bool(values["checkpointing"]),
         inference_precision=one_of("infer", options.INFERENCE_PRECISIONS, usual.inference_precision),
         new_tokens=one_of("new", options.NEW_TOKENS, usual.new_tokens),
+        longest=catalogues.longest(model),
     )
 
 

@@ -20,6 +20,16 @@ class Settings:
     checkpointing: bool = False
     inference_precision: str = "bf16"
     new_tokens: int = 128
+    longest: int | None = None  # tokens that the model has learned positions for, where that is a limit
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the model cannot read as many tokens as were chosen."""
+        return self.longest is not None and self.seq_len + self.new_tokens - 1 > self.longest
+
+    def _reachable(self, more: int = 0) -> int:
+        """The chosen length, or what the model's learned positions leave beside ``more`` new tokens."""
+        return self.seq_len if self.longest is None else max(1, min(self.seq_len, self.longest - more))
 
     def _common(self) -> dict[str, Any]:
         model = {"parameters": self.model} if isinstance(self.model, int) else self.model
@@ -34,7 +44,7 @@ class Settings:
             **self._common(),
             "task": "train",
             "precision": self.precision,
-            "seq_len": self.seq_len,
+            "seq_len": self._reachable(),
             "training": {
                 "method": self.method,
                 "optimizer": self.optimizer,
@@ -48,5 +58,8 @@ class Settings:
             **self._common(),
             "task": "infer",
             "precision": self.inference_precision,
-            "inference": {"prompt_tokens": self.seq_len, "new_tokens": self.new_tokens},
+            "inference": {
+                "prompt_tokens": self._reachable(self.new_tokens - 1),
+                "new_tokens": self.new_tokens,
+            },
         }

@@ -3,8 +3,48 @@
 from __future__ import annotations
 
 from memcalc.models.reader import Family
-from memcalc.models.readers import gpt2, llama
+from memcalc.models.readers import (
+    bloom,
+    cohere,
+    falcon,
+    gemma,
+    glm4,
+    gpt2,
+    gpt_bigcode,
+    gpt_neox,
+    gptj,
+    granite,
+    llama,
+    mpt,
+    olmo,
+    opt,
+    phi,
+    phi3,
+    smollm3,
+    stablelm,
+    starcoder2,
+)
 
-FAMILIES: dict[str, Family] = {**gpt2.FAMILIES, **llama.FAMILIES}
+FAMILIES: dict[str, Family] = {
+    **gpt2.FAMILIES,
+    **llama.FAMILIES,
+    **cohere.FAMILIES,
+    **gemma.FAMILIES,
+    **glm4.FAMILIES,
+    **granite.FAMILIES,
+    **olmo.FAMILIES,
+    **phi3.FAMILIES,
+    **smollm3.FAMILIES,
+    **stablelm.FAMILIES,
+    **gpt_neox.FAMILIES,
+    **opt.FAMILIES,
+    **phi.FAMILIES,
+    **starcoder2.FAMILIES,
+    **gpt_bigcode.FAMILIES,
+    **bloom.FAMILIES,
+    **mpt.FAMILIES,
+    **gptj.FAMILIES,
+    **falcon.FAMILIES,
+}
 
 __all__ = ["FAMILIES"]

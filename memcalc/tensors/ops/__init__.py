@@ -9,6 +9,7 @@ from memcalc.tensors.ops.elementwise import (
     add,
     add_scalar,
     cat_halves,
+    chunk_last,
     contiguous,
     dropout,
     gelu,
@@ -16,16 +17,20 @@ from memcalc.tensors.ops.elementwise import (
     mul,
     neg,
     power,
+    relu,
     rsqrt,
     scale,
     silu,
     slice_last,
+    sub,
     tanh,
     to,
 )
+from memcalc.tensors.ops.fused import fused_linear_cross_entropy, fused_rms_norm, fused_rotary, fused_swiglu
 from memcalc.tensors.ops.loss import cross_entropy
 from memcalc.tensors.ops.matmul import batched_product, conv1d, embedding, linear
 from memcalc.tensors.ops.norm import layer_norm, softmax
+from memcalc.tensors.ops.quantised import linear_4bit
 
 __all__ = [
     "AttentionCall",
@@ -35,24 +40,32 @@ __all__ = [
     "batched_product",
     "cat_halves",
     "chosen_kernel",
+    "chunk_last",
     "contiguous",
     "conv1d",
     "cross_entropy",
     "dropout",
     "embedding",
+    "fused_linear_cross_entropy",
+    "fused_rms_norm",
+    "fused_rotary",
+    "fused_swiglu",
     "gelu",
     "layer_norm",
     "linear",
+    "linear_4bit",
     "mean_last",
     "mul",
     "neg",
     "output_copies",
     "power",
+    "relu",
     "rsqrt",
     "scale",
     "silu",
     "slice_last",
     "softmax",
+    "sub",
     "tanh",
     "to",
 ]

@@ -10,7 +10,7 @@ from typing import Literal
 
 from memcalc.formats import Format
 from memcalc.tensors.autograd import graph_node, keep
-from memcalc.tensors.ops.elementwise import Grads, add, contiguous, dropout, fresh, scale, to
+from memcalc.tensors.ops.elementwise import Grads, add, contiguous, dropout, fresh, scale, tanh, to
 from memcalc.tensors.ops.matmul import batched_product
 from memcalc.tensors.ops.norm import softmax
 from memcalc.tensors.tape import Size
@@ -27,10 +27,12 @@ class AttentionCall:
     capability: float = 8.0
 
 
-def output_copies(kernel: Kernel, head_dim: int, one_token: bool) -> bool:
-    """Whether ``attn_output.transpose(1, 2).contiguous()`` copies: the composite lays its result out by head, and
-    what flash attention padded is cut out of a wider tensor."""
-    return (kernel == "math" and not one_token) or (kernel == "flash" and bool(head_dim % 8))
+def output_copies(kernel: Kernel, head_dim: int, one_token: bool, by_head: bool = False) -> bool:
+    """Whether ``attn_output.transpose(1, 2).contiguous()`` copies: the composite lays its result out by head, flash
+    attention as the query is (``by_head``); what flash attention padded is cut out of a wider tensor."""
+    if kernel == "flash":
+        return bool(head_dim % 8) or (by_head and not one_token)
+    return kernel == "math" and not one_token
 
 
 def chosen_kernel(fmt: Format, head_dim: int, grouped: bool, masked: bool, call: AttentionCall) -> Kernel:
@@ -60,17 +62,19 @@ def attend(
     call: AttentionCall,
     p: float,
     dense: bool = False,
+    by_head: bool = False,
 ) -> Tensor:
     """``F.scaled_dot_product_attention``; the result is (batch, heads, queries, d), laid out as
     (batch, queries, heads, d) by the fused kernels. Under autocast the inputs are cast first. ``dense``: key and
-    value are contiguous (repeated for every head, or read from a cache)."""
+    value are contiguous (repeated for every head, or read from a cache); ``by_head``: query and key are (their
+    rotated part was joined with the rest)."""
     tape = query.tape
     if tape.autocast is not None:
         fmt = tape.autocast.format
         query, key, value = to(query, fmt), to(key, fmt), to(value, fmt)
     kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call)
     if kernel == "math":
-        return _math(query, key, value, mask, grouped, dense or grouped, p)
+        return _math(query, key, value, mask, grouped, dense or grouped, p, by_head)
     return _fused(query, key, value, mask, kernel)
 
 
@@ -108,9 +112,12 @@ def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
     """A boolean mask as the efficient kernel takes it: an additive bias for the whole batch, rows padded to a
     multiple of 8."""
     tape, shape = mask.tape, (batch, *mask.shape[1:])
-    bias = fresh(tape, shape, fmt, "attention bias")
-    inverted = fresh(tape, shape, Format.BOOL, "inverted mask")
-    del inverted
+    if mask.format is Format.BOOL:
+        bias = fresh(tape, shape, fmt, "attention bias")
+        inverted = fresh(tape, shape, Format.BOOL, "inverted mask")
+        del inverted
+    else:
+        bias = to(mask, fmt)
     keys = shape[-1]
     padded = (keys + 7) // 8 * 8
     if isinstance(keys, int) and padded == keys:
@@ -119,7 +126,14 @@ def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
 
 
 def _math(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, grouped: bool, dense: bool, p: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    grouped: bool,
+    dense: bool,
+    p: float,
+    by_head: bool,
 ) -> Tensor:
     """The composite that remains [_scaled_dot_product_attention_math]: 16-bit inputs are computed in fp32,
     autocast does not reach inside, and every intermediate but the raw scores lives until the end."""
@@ -133,7 +147,8 @@ def _math(
     bias = _math_bias(scaled, mask, keys, origin)
     key_whole = _repeated(key_wide, heads) if grouped else key_wide
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
-    weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), (not one, not one and not dense))
+    copies = (not one and not by_head, not one and not dense and not by_head)
+    weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), copies)
     if bias is not None:
         weights = add(weights, bias, in_place=True)
     weights = softmax(weights, op="safe_softmax")
@@ -149,6 +164,8 @@ def _math(
 def _math_bias(query: Tensor, mask: Tensor | None, keys: Size, origin: Format) -> Tensor | None:
     """The additive mask of the composite: a causal triangle where there is no mask and more than one query."""
     tape = query.tape
+    if mask is not None and mask.format is not Format.BOOL:
+        return mask
     if mask is not None:
         return fresh(tape, (query.shape[0], *mask.shape[1:]), origin, "attention bias")
     if tape.one_token:
@@ -163,7 +180,7 @@ def _math_bias(query: Tensor, mask: Tensor | None, keys: Size, origin: Format) -
 
 
 def _repeated(x: Tensor, heads: int) -> Tensor:
-    """``repeat_kv`` / ``repeat_interleave``: keys or values copied to every query head; backward sums."""
+    """``repeat_interleave``: keys or values copied to every query head; backward sums."""
     batch, kv_heads, length, d = x.shape
     if kv_heads == heads:
         return x
@@ -177,7 +194,17 @@ def _repeated(x: Tensor, heads: int) -> Tensor:
     return operator(tape, "repeat_kv", (x,), (batch, heads, length, d), fmt, backward)
 
 
-repeat_kv = _repeated
+def repeat_kv(x: Tensor, heads: int) -> Tensor:
+    """transformers' ``repeat_kv``: as ``repeat_interleave``, but a single head is only looked at many times."""
+    batch, kv_heads, length, d = x.shape
+    if kv_heads > 1 or heads == 1:
+        return _repeated(x, heads)
+    tape, fmt, shape = x.tape, x.format, x.shape
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "sum (gradient)")]
+
+    return Tensor(x.storage, (batch, heads, length, d), fmt, graph_node(tape, (x,), backward), 0, True)
 
 
 def attend_eager(
@@ -187,27 +214,41 @@ def attend_eager(
     mask: Tensor | None,
     p: float,
     softmax_format: Format | None,
+    softcap: bool = False,
+    by_head: bool = False,
+    cached: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Attention written out in Python, as transformers' ``eager_attention_forward`` does: product, scaling,
-    mask, softmax (in ``softmax_format``), back to the value's format, dropout, product.
+    soft cap (``c * tanh(scores / c)``), mask, softmax (in ``softmax_format``), back to the value's format, dropout,
+    product.
 
-    Returns the result (batch, queries, heads·d) and the weights, which the caller holds on to."""
+    ``cached``: key and value are read from a cache, head by head. Returns the result (batch, queries, heads·d) and
+    the weights, which the caller holds on to."""
     tape = query.tape
     one = tape.one_sequence
     batch, heads, queries, d = query.shape
     kv_heads, keys = key.shape[1], key.shape[2]
-    repeated = kv_heads != heads
-    key = _repeated(key, heads)
-    value = _repeated(value, heads)
+    repeated = kv_heads != heads and kv_heads > 1
+    key = repeat_kv(key, heads)
+    value = repeat_kv(value, heads)
     shape: Shape = (batch, heads, queries, keys)
     fmt = query.format
-    scores = batched_product(query, key, shape, (not one, not one and not repeated))
+    single = kv_heads == 1 and heads > 1  # one head seen by all cannot be folded into the batch as it lies
+    dense = repeated or (cached and not single)
+    copies = (not one and not by_head, not one and not dense and (single or not by_head))
+    scores = batched_product(query, key, shape, copies)
     scores = scale(scores)
+    if softcap:
+        scores = scale(scores, "div")
+        scores = tanh(scores)
+        scores = scale(scores)
     if mask is not None:
         scores = add(scores, mask)
     weights = softmax(scores, softmax_format)
+    held = scores if softmax_format is not None else None  # softmax and cast are one expression there
     del scores
     weights = to(weights, fmt)
+    del held
     weights = dropout(weights, p)
-    out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not repeated))
+    out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not dense))
     return contiguous(out, not tape.one_token, (batch, queries, heads * d)), weights

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from memcalc.formats import Format, wider
-from memcalc.tensors.autograd import Source, operator
+from memcalc.tensors.autograd import Source, keep, operator
 from memcalc.tensors.tape import Tape
-from memcalc.tensors.tensor import Shape, Tensor
+from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
 Grads = list[Tensor | None]
 
@@ -54,6 +54,23 @@ def add(a: Tensor, b: Source, in_place: bool = False) -> Tensor:
     return operator(tape, "add", (a, b), shape, fmt, backward)
 
 
+def sub(a: Tensor, b: Tensor) -> Tensor:
+    """``a - b``, b spread over a: keeps nothing; b's gradient is negated at full size, then summed."""
+    tape, shape, b_shape = a.tape, a.shape, b.shape
+    fmt = wider(a.format, b.format)
+    needs_a, needs_b = a.needs_grad, b.needs_grad
+    summed = broadcast(shape, b_shape)
+
+    def backward(grad: Tensor) -> Grads:
+        grads: Grads = [grad] if needs_a else []
+        if needs_b:
+            negated = fresh(tape, shape, fmt, "neg (gradient)")
+            grads.append(fresh(tape, b_shape, fmt, "sum (gradient)") if summed else negated)
+        return grads
+
+    return operator(tape, "sub", (a, b), shape, fmt, backward)
+
+
 def broadcast(shape: Shape, other: Shape) -> bool:
     """Whether ``other`` is spread over ``shape`` (fewer dimensions, or 1 where ``shape`` has more)."""
     if len(shape) != len(other):
@@ -84,7 +101,17 @@ def mul(a: Tensor, b: Source) -> Tensor:
             grads.append(fresh(tape, b_shape, fmt, "sum (gradient)") if summed else grad_b)
         return grads
 
-    return operator(tape, "mul", (a, b), shape, fmt, backward, keeps)
+    out = operator(tape, "mul", (a, b), shape, fmt, backward, keeps)
+    if needs_a and isinstance(b, Parameter):
+        keep_weight(tape, out)
+    return out
+
+
+def keep_weight(tape: Tape, out: Tensor) -> None:
+    """Keep a weight for ``out``'s backward: it lives anyway, but under checkpointing asking for it is asking for
+    what was dropped, so the block is computed again there."""
+    if out.node is not None:
+        keep(tape, out.node, ())
 
 
 def scale(x: Tensor, op: str = "mul") -> Tensor:
@@ -170,6 +197,11 @@ def gelu(x: Tensor) -> Tensor:
     return _unary(x, "gelu")
 
 
+def relu(x: Tensor) -> Tensor:
+    """``F.relu``: keeps its result."""
+    return _unary(x, "relu", keeps_output=True)
+
+
 def tanh(x: Tensor) -> Tensor:
     """``torch.tanh``: keeps its result."""
     return _unary(x, "tanh", keeps_output=True)
@@ -217,6 +249,19 @@ def slice_last(x: Tensor, width: int) -> Tensor:
 
     node = graph_node(tape, (x,), backward)
     return Tensor(x.storage, (*shape[:-1], width), fmt, node, 0, True)
+
+
+def chunk_last(x: Tensor, parts: int) -> list[Tensor]:
+    """``x.chunk(parts, -1)``: views; backward joins their gradients into one of x's size."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    from memcalc.tensors.autograd import graph_node
+
+    def backward(*grads: Tensor | None) -> Grads:
+        return [fresh(tape, shape, fmt, "cat (split gradient)")]
+
+    node = graph_node(tape, (x,), backward, slots=parts)
+    width = shape[-1] // parts
+    return [Tensor(x.storage, (*shape[:-1], width), fmt, node, slot, True) for slot in range(parts)]
 
 
 def cat_halves(a: Tensor, b: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from memcalc.tensors.ops.elementwise import Grads, contiguous, fresh, to
 from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
 
-def linear(x: Tensor, weight: Parameter, bias: Parameter | None = None) -> Tensor:
+def linear(x: Tensor, weight: Parameter, bias: Parameter | None = None, cached: bool = True) -> Tensor:
     """``F.linear(x, weight, bias)``, weight (out, in): keeps x if the weight is trained, and nothing of its own
-    for x's gradient (the weight lives anyway). Gradients of x and weight leave through views."""
-    return _product(x, weight, bias, weight.shape[0], weight_first=False)
+    for x's gradient (the weight lives anyway). Gradients of x and weight leave through views. ``cached``: not for
+    ``x @ weight.T``, since autocast caches casts of weights, not of views of them."""
+    return _product(x, weight, bias, weight.shape[0], weight_first=False, cached=cached)
 
 
 def conv1d(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
@@ -19,11 +20,13 @@ def conv1d(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
     return _product(x, weight, bias, weight.shape[1], weight_first=True)
 
 
-def _product(x: Tensor, weight: Parameter, bias: Parameter | None, out_features: int, weight_first: bool) -> Tensor:
+def _product(
+    x: Tensor, weight: Parameter, bias: Parameter | None, out_features: int, weight_first: bool, cached: bool = True
+) -> Tensor:
     tape = x.tape
     compute = tape.autocast.format if tape.autocast else x.format
     x = to(x, compute)
-    w = _cast_weight(x, weight, compute)
+    w = _cast_weight(x, weight, compute, cached)
     b = _cast_weight(x, bias, compute) if bias is not None else None
     x_shape, w_shape = x.shape, weight.shape
     needs_x, needs_w = x.needs_grad, w.needs_grad
@@ -45,18 +48,21 @@ def _product(x: Tensor, weight: Parameter, bias: Parameter | None, out_features:
     sources: list[Tensor | Parameter] = [b] if b is not None else []
     sources += [w, x] if weight_first else [x, w]
     keeps = [x] if needs_w else []
+    frozen = 0
     if needs_x and isinstance(w, Tensor):
         keeps.append(w)
-    return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps)
+    elif needs_x:
+        frozen = 1
+    return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps, weights=frozen)
 
 
-def _cast_weight(x: Tensor, weight: Parameter, fmt: Format) -> Tensor | Parameter:
+def _cast_weight(x: Tensor, weight: Parameter, fmt: Format, cached: bool = True) -> Tensor | Parameter:
     """The weight as the product takes it. Under autocast an fp32 weight is cast; the copy of a trained one is
     cached until autocast ends [at::autocast::cached_cast]."""
     tape = x.tape
     if weight.format is fmt:
         return weight
-    cache = tape.autocast.cache if tape.autocast else {}
+    cache = tape.autocast.cache if tape.autocast and cached else {}
     found = cache.get(weight)
     if found is not None:
         return found
@@ -66,7 +72,7 @@ def _cast_weight(x: Tensor, weight: Parameter, fmt: Format) -> Tensor | Paramete
 
     copy = operator(tape, "to (weight)", (weight,), weight.shape, fmt, backward)
     copy.storage.record.name = weight.name
-    if weight.needs_grad and tape.autocast:
+    if weight.needs_grad and tape.autocast and cached:
         copy.storage.record.component = "activations"
         cache[weight] = copy
     return copy

@@ -8,7 +8,7 @@ from memcalc.tensors.ops.elementwise import Grads, for_autocast, fresh
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
-def layer_norm(x: Tensor, weight: Parameter, bias: Parameter | None) -> Tensor:
+def layer_norm(x: Tensor, weight: Parameter | None, bias: Parameter | None) -> Tensor:
     """``F.layer_norm`` (fp32 under autocast): keeps its input and the fp32 mean and reciprocal deviation of
     each row. Backward makes the three gradients at once; the kernel's partial sums are not counted."""
     x = for_autocast(x, Format.FP32)
@@ -19,9 +19,7 @@ def layer_norm(x: Tensor, weight: Parameter, bias: Parameter | None) -> Tensor:
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, s, f, "layer_norm (gradient)") for s, f in shapes]
 
-    sources: list[Tensor | Parameter] = [x, weight]
-    if bias is not None:
-        sources.append(bias)
+    sources: list[Tensor | Parameter] = [one for one in (x, weight, bias) if one is not None]
     out = operator(tape, "layer_norm", sources, shape, fmt, backward, (x,))
     rows = (*shape[:-1], 1)
     statistics = (

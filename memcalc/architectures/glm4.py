@@ -1,0 +1,44 @@
+"""GLM-4 (0414): norms on both sides, partly rotary positions on neighbouring values, one product for gate and up.
+
+Mirrors transformers 5.23 models/glm4/modeling_glm4.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memcalc.architectures.layers import LinearShape
+from memcalc.architectures.llama import Block, rotate
+from memcalc.architectures.phi3 import fused_mlp
+from memcalc.architectures.rotary import PartialRotary, joined, parted
+from memcalc.architectures.sandwich import Sandwich
+from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.tensor import Tensor
+
+
+class Glm4(Sandwich, PartialRotary):
+    """GLM-4: every layer spreads the rotary tables anew."""
+
+    linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj")
+    norm_names = (
+        "input_layernorm",
+        "post_attention_layernorm",
+        "post_self_attn_layernorm",
+        "post_mlp_layernorm",
+    )
+    around = ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm")
+
+    def mlp_linears(self) -> list[LinearShape]:
+        h, ffn = self.spec.hidden, self.spec.ffn
+        return [("gate_up_proj", h, 2 * ffn, False), ("down_proj", ffn, h, False)]
+
+    def mlp(self, one: Block, x: Tensor) -> Tensor:
+        return fused_mlp(one, x, self.spec.activation)
+
+    def position(self, index: int, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        cos, sin = (fresh(one.tape, one.shape, one.format, "repeat_interleave") for one in shared[:2])
+        query_rot, query_pass = parted(query, self.rotary_dim)
+        key_rot, key_pass = parted(key, self.rotary_dim)
+        query_rot, key_rot = rotate(query_rot, cos, sin), rotate(key_rot, cos, sin)
+        query = joined(query_rot, query_pass)
+        return query, joined(key_rot, key_pass)

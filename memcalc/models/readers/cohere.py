@@ -1,0 +1,36 @@
+"""Reads Cohere Command R configurations (transformers 5.23 models/cohere/configuration_cohere.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memcalc.architectures.spec import DecoderSpec
+from memcalc.models.reader import Family, Reader
+from memcalc.models.readers.decoders import sizes
+
+DEFAULTS = {
+    "hidden": 8192,
+    "heads": 64,
+    "layers": 40,
+    "vocab": 256000,
+    "ffn": 22528,
+    "positions": 8192,
+    "tied": True,
+}
+
+
+def read(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    biased = read.flag("attention_bias", False)
+    spec = DecoderSpec(
+        family="cohere",
+        **sizes(read, DEFAULTS),
+        qkv_bias=biased,
+        output_bias=biased,
+        qk_norm=read.flag("use_qk_norm", False),
+    )
+    return spec, read.assumptions
+
+
+FAMILIES = {"cohere": Family(read, "CohereForCausalLM")}

@@ -1,0 +1,120 @@
+"""Fused kernels that keep less, as Liger has them [liger_kernel 0.8.5 ops/rms_norm.py, swiglu.py, rope.py,
+fused_linear_cross_entropy.py]. Their inner workspaces are Triton's and take nothing from torch's allocator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memcalc.formats import Format
+from memcalc.tensors.autograd import Node, graph_node, keep, operator
+from memcalc.tensors.ops.elementwise import Grads, fresh
+from memcalc.tensors.tape import Size
+from memcalc.tensors.tensor import Parameter, Tensor
+
+MULTIPROCESSORS = 108
+"""Rows of the partial weight gradient of a norm: one a multiprocessor of the card (108: A100; 132: H100)."""
+
+
+def fused_rms_norm(x: Tensor, weight: Parameter) -> Tensor:
+    """LigerRMSNorm: keeps its input and one fp32 number a row. Backward writes over the incoming gradient and makes
+    partial weight gradients, one row a multiprocessor."""
+    tape, shape, w_shape, w_fmt = x.tape, x.shape, weight.shape, weight.format
+    needs_x, needs_w = x.needs_grad, weight.needs_grad
+
+    def backward(grad: Tensor) -> Grads:
+        grads: Grads = [grad] if needs_x else []
+        partial = fresh(tape, (MULTIPROCESSORS, *w_shape), Format.FP32, "partial weight gradient")
+        if needs_w:
+            grads.append(fresh(tape, w_shape, w_fmt, "sum (weight gradient)"))
+        del partial
+        return grads
+
+    out = operator(tape, "rms_norm (fused)", (x, weight), shape, x.format, backward, (x,), weights=1)
+    rows = fresh(tape, shape[:-1], Format.FP32, "rstd")
+    if out.node is not None:
+        keep(tape, out.node, (rows,))
+    return out
+
+
+def fused_swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """LigerSiLUMul, silu(gate) * up: keeps both and writes their gradients over them."""
+    tape, shape, fmt = gate.tape, gate.shape, gate.format
+    made: list[Node] = []
+
+    def backward(grad: Tensor) -> Grads:
+        first, second, *_ = made[0].kept
+        return [Tensor(first, shape, fmt), Tensor(second, shape, fmt)]
+
+    node = graph_node(tape, (gate, up), backward)
+    out = Tensor(tape.storage(shape, fmt, "swiglu (fused)"), shape, fmt, node)
+    if node is not None:
+        made.append(node)
+        keep(tape, node, (gate, up))
+    return out
+
+
+def fused_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """LigerRope: rotates in place, both ways; keeps cosines and sines only."""
+
+    def backward(grad: Tensor) -> Grads:
+        return [grad]
+
+    node = graph_node(x.tape, (x,), backward)
+    if node is not None:
+        keep(x.tape, node, (cos, sin))
+    return Tensor(x.storage, x.shape, x.format, node)
+
+
+def chunk_rows(rows: Size, vocab: int, hidden: int) -> Size:
+    """Rows of logits that exist at a time: about as many values as the hidden states have.
+
+    ``next_power_of_2(ceil(rows / ceil(vocab / hidden)))``, at most ``rows``
+    [fused_linear_cross_entropy_forward; chunk_mem_const = 1].
+
+    >>> chunk_rows(8192, 128_256, 4096)   # 32 chunks of 256 rows
+    256
+    """
+    parts = -(-vocab // hidden)
+    wanted = -(-rows // parts)
+    if isinstance(wanted, np.ndarray):
+        power = 2 ** np.ceil(np.log2(wanted)).astype(np.int64)
+        return np.minimum(power, rows)
+    return min(1 << (int(wanted) - 1).bit_length(), rows)
+
+
+def fused_linear_cross_entropy(hidden: Tensor, weight: Parameter, labels: Tensor) -> Tensor:
+    """Head and loss in one, chunk by chunk of ``hidden`` (batch, length, h): one chunk's logits exist at a time, are
+    turned into their gradient in place, and multiplied into the gradients of hidden states and weight, which the
+    forward pass makes and keeps."""
+    tape, shape, fmt = hidden.tape, hidden.shape, hidden.format
+    rows = shape[0] * shape[1]
+    vocab, h = weight.shape
+    needs_w = weight.needs_grad
+    grads = [fresh(tape, shape, fmt, "input gradient (fused loss)")]
+    compute = tape.autocast.format if tape.autocast else fmt
+    if needs_w:
+        grads.append(fresh(tape, weight.shape, weight.format, "weight gradient (fused loss)"))
+    losses = fresh(tape, (rows,), Format.FP32, "loss by token")
+    cast = fresh(tape, weight.shape, compute, "to (weight)") if weight.format is not compute else None
+    logits = fresh(tape, (chunk_rows(rows, vocab, h), vocab), compute, "logits of one chunk")
+    # A bf16 or fp16 product is added to a gradient of the same format in place; others are made first.
+    product = (
+        fresh(tape, weight.shape, compute, "weight gradient of one chunk") if weight.format is not compute else None
+    )
+    del cast, logits, product
+
+    def backward(grad: Tensor) -> Grads:
+        found, grads[:] = list(grads), []
+        return [*found]
+
+    node = graph_node(tape, (hidden, weight), backward)
+    for one in grads:
+        one.storage.record.component = "activations"
+    if node is not None:
+        keep(tape, node, (labels,))
+    loss = Tensor(tape.storage((1,), Format.FP32, "loss (fused)"), (1,), Format.FP32, node)
+    del losses
+    return loss
+
+
+__all__ = ["chunk_rows", "fused_linear_cross_entropy", "fused_rms_norm", "fused_rotary", "fused_swiglu"]

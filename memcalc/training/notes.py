@@ -1,0 +1,102 @@
+"""What an estimate of a training step has to say about its settings, and where they make it less certain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memcalc.architectures.decoder import Decoder
+from memcalc.scenario import Scenario, Training
+from memcalc.tensors.tape import Size
+from memcalc.training.optimizers.eight_bit import managed_bytes
+from memcalc.units import binary
+
+if TYPE_CHECKING:
+    from memcalc.question import Question
+
+UNTRACED = 0.02
+"""Share of the tensors by which the range widens where a setting was read in its source but never traced: assumed."""
+
+
+def untraced(settings: Training) -> list[str]:
+    """The settings whose rules come from reading source code only: no real run or trace has judged them."""
+    found = [settings.optimizer] if settings.optimizer.endswith("8bit") or settings.optimizer == "apollo" else []
+    found += ["qlora"] if settings.method == "qlora" else []
+    found += ["fused loss"] if settings.loss == "fused" else []
+    return found + (["liger"] if settings.liger else [])
+
+
+def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
+    """(low, high) of the tensors: the point itself, unless a setting was never traced."""
+    if scenario.task != "train" or not untraced(scenario.training):
+        return peak, peak
+    share = round(UNTRACED * 1000)
+    return peak * (1000 - share) // 1000, peak * (1000 + share) // 1000
+
+
+def training_notes(question: Question, program: Decoder) -> list[str]:
+    """The assumptions behind the training settings, each a sentence."""
+    settings = question.scenario.training
+    notes = []
+    if question.precision.master:
+        notes.append(
+            "master weights: the 16-bit gradients are cast to fp32 for the step, all at once"
+            if settings.gradient_dtype is None
+            else "master weights: fp32 gradient buffers stay, 16-bit gradients are added into them"
+        )
+    if settings.clip_grad:
+        notes.append("gradient clipping works in place: norms of a few bytes a tensor are not counted")
+    if settings.lora is not None and settings.lora.targets is None:
+        notes.append("LoRA targets are PEFT's usual ones for this model")
+    notes += _method(question, settings) + _optimizer(settings, program) + _kernels(question, settings)
+    names = untraced(settings)
+    if names:
+        notes.append(f"{', '.join(names)}: read in the source, not traced; the range is {UNTRACED:.0%} wider each way")
+    return notes
+
+
+def _method(question: Question, settings: Training) -> list[str]:
+    notes = []
+    if settings.method == "head" and question.model.spec.tied:
+        notes.append("the head is tied to the embedding: that table is trained, in both places")
+    if settings.method == "qlora":
+        notes.append("embedding, head and norms are upcast to fp32, as PEFT's prepare_model_for_kbit_training does")
+        if question.precision.autocast is None:
+            notes.append(
+                "without autocast the fp32 embedding makes all hidden states fp32; bf16-mixed is what Trainer's "
+                "bf16=True runs"
+            )
+    return notes
+
+
+def _optimizer(settings: Training, program: Decoder) -> list[str]:
+    name = settings.optimizer
+    if name == "paged-adamw-8bit":
+        counts = [one.count for one in program.parameters if one.trainable for _ in range(one.repeat)]
+        return [
+            f"paged states: {binary(managed_bytes(counts))} lie in managed memory, outside torch's allocator and not "
+            "counted; the driver may keep them on the card while there is room"
+        ]
+    if name == "galore":
+        return ["GaLore: the workspace of the singular value decomposition is not counted"]
+    if name == "adam-mini":
+        return ["Adam-mini: queries and keys are taken with one second moment a row, not one a head"]
+    if name == "muon":
+        return ["Muon steps the matrices of the blocks; AdamW steps embedding, head, norms and biases"]
+    return []
+
+
+def _kernels(question: Question, settings: Training) -> list[str]:
+    notes = []
+    if settings.checkpointing == "selective-attention":
+        notes.append("selective-attention: torch.utils.checkpoint around the attention core of every block")
+    if settings.loss == "fused":
+        notes.append(
+            "fused loss: Liger's chunks, next_power_of_2(tokens / ceil(vocabulary / hidden size)) rows of logits at a "
+            "time; the gradients of head and last hidden states are made in the forward pass"
+        )
+    if settings.liger:
+        notes.append(
+            "liger: fused RMSNorm, SwiGLU and rotary positions where the model has them in Llama's form; other "
+            "operators as they are"
+        )
+    return notes

@@ -1,0 +1,65 @@
+"""Make ``tests/data/traces_own.json`` anew: every case of ``trace_cases.py`` run by memcalc's own tracer.
+
+    python tests/record_traces.py            all cases (five minutes; needs torch, transformers and peft)
+    python tests/record_traces.py lion muon  new cases, and those with one of the words in their name
+
+The file has one case a line: its name, the contract scenario, and what the trace found. Recorded with torch 2.13,
+transformers 5.23 and peft 0.21; other versions may differ by a few bytes. What a recorded case would now give is
+compared with the record, and differences are printed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from memcalc.trace import trace
+from tests.trace_cases import CASES
+
+RECORD = Path(__file__).parent / "data" / "traces_own.json"
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """The cases on record, by name."""
+    return {one["name"]: one for one in json.loads(RECORD.read_text("utf-8"))} if RECORD.exists() else {}
+
+
+def write(cases: list[dict[str, Any]]) -> None:
+    """One case a line, in the order of ``trace_cases.py``."""
+    lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in cases)
+    draft = RECORD.with_suffix(".tmp")
+    draft.write_text(f"[\n{lines}\n]\n", "utf-8")
+    draft.replace(RECORD)
+
+
+def main(words: list[str]) -> int:
+    """Trace what is asked for; returns the number of cases that failed."""
+    old = recorded()
+    held = {name: old[name] for name in CASES if name in old}
+    begun, failed = time.monotonic(), 0
+    wanted = [name for name in CASES if name not in old or not words or any(word in name for word in words)]
+    for number, name in enumerate(wanted, 1):
+        scenario = CASES[name]
+        try:
+            expect = trace(scenario).expect()
+        except Exception as error:  # any failure of model code is one failed case
+            failed += 1
+            print(f"{name}: {type(error).__name__} {error}", flush=True)
+            continue
+        before = old.get(name)
+        if before is not None and before["expect"] != expect:
+            print(f"{name}: {before['expect']['tensors']:,} is now {expect['tensors']:,}", flush=True)
+        held[name] = {"name": name, "scenario": scenario, "expect": expect}
+        if number % 10 == 0 or number == len(wanted):
+            write([held[one] for one in CASES if one in held])
+            print(f"{number}/{len(wanted)}, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]) > 0)
