@@ -8,18 +8,32 @@ and not in ``pages`` itself, where Streamlit would also find them on its own, wi
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
+from memcalc.ui import carry
 from memcalc.ui.serve import lifespan, middleware
 
 
 def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="memcalc: will it fit?", page_icon="🧮", layout="wide")
-    page = st.navigation([st.Page("pages/views/fit.py", title="Will it fit?", default=True)], position="hidden")
+    pages = [
+        st.Page("pages/views/fit.py", title="Will it fit?", default=True),
+        st.Page("pages/views/timeline.py", title="Timeline", url_path="timeline"),
+        st.Page("pages/views/batch.py", title="Batch", url_path="batch"),
+        st.Page("pages/views/training.py", title="Training", url_path="training"),
+        st.Page("pages/views/inference.py", title="Inference", url_path="inference"),
+        st.Page("pages/views/compare.py", title="Compare", url_path="compare"),
+    ]
+    page = st.navigation(pages, position="top")
+    carry.over(page.url_path)
     page.run()
 
 
 if __name__ == "__main__":
     main()
 else:
+    # A folder called pages makes Streamlit look for pages by itself until st.navigation has run once: the first
+    # visitor of a new server would be told that the page of a link does not exist.
+    PagesManager.uses_pages_directory = False
     app = st.App(__file__, middleware=middleware(), lifespan=lifespan)

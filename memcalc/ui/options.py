@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 
+from memcalc.scenario import METHODS as KNOWN_METHODS
+from memcalc.training.optimizers import IMPLEMENTATIONS
+
 #: Parameter counts from 10M to 2T in steps of 1-2-3-5-7.
 SIZES = tuple(
     step * 10**exponent for exponent in range(7, 13) for step in (1, 2, 3, 5, 7) if step * 10**exponent <= 2 * 10**12
@@ -38,7 +41,24 @@ OPTIMIZERS = {
     "adafactor": "A row and a column of averages for each weight matrix (torch's edition).",
     "adafactor-hf": "A row and a column of averages for each weight matrix (Hugging Face's edition).",
 }
-METHODS = {"full": "Full", "lora": "LoRA"}
+_MORE = {
+    "nadam": "Two running averages for each trained weight.",
+    "radam": "Two running averages for each trained weight.",
+    "adamax": "A running average and a running maximum for each trained weight.",
+    "adadelta": "Two running averages for each trained weight.",
+    "lion": "One running average for each trained weight.",
+    "lamb": "Two running averages for each trained weight.",
+    "adamw-8bit": "Two running averages in 8 bits each.",
+    "paged-adamw-8bit": "Two running averages in 8 bits each, which can move to the computer's own memory.",
+    "muon": "One running average for each weight of a matrix.",
+    "adam-mini": "One running average for each trained weight, and one number for each group of them.",
+    "galore": "Two running averages of gradients that are projected to a low rank.",
+    "apollo": "Two running averages of randomly projected gradients.",
+}
+# What the core learns is offered by itself, explained or not.
+OPTIMIZERS |= {name: _MORE.get(name, "See the table.") for name in IMPLEMENTATIONS if name not in OPTIMIZERS}
+_METHOD_NAMES = {"full": "Full", "lora": "LoRA", "qlora": "QLoRA", "dora": "DoRA", "head": "Head only"}
+METHODS = {name: _METHOD_NAMES.get(name, name) for name in KNOWN_METHODS}
 CARD_SIZES = ("8GB", "12GB", "16GB", "24GB", "32GB", "48GB", "80GB")
 
 #: A sentence for each control, shown behind its question mark.
@@ -50,7 +70,8 @@ HELP = {
     "batch": "How many sequences go through the model together, on one card.",
     "seq": "Training: the length of each sequence. Inference: the length of the prompt.",
     "new": "How many tokens the model writes after the prompt; each adds to the KV cache.",
-    "method": "Full: every weight is trained. LoRA: the weights are frozen, small adapters beside them learn.",
+    "method": "Full: every weight is trained. LoRA: the weights are frozen, small adapters beside them learn. "
+    "QLoRA: the same over weights kept in 4 bits.",
     "checkpointing": "Keeps only each block's input and computes the rest again in the backward pass: "
     "less memory, about a third more time.",
 }

@@ -51,7 +51,7 @@ def verdict(run: Run, card: str) -> Verdict:
     if not fit:
         return Verdict("unknown", f"needs {units.binary(run.device)}", f"{peak}.")
     room = fit["headroom"]
-    detail = f"{peak}, against {units.binary(fit['capacity'])} on the {card}."
+    detail = f"{peak}, against {units.binary(fit['capacity'])} on the {card.split(' (')[0]}."
     if fit["verdict"] == "fits":
         return Verdict("fits", f"fits, with {units.binary(room)} to spare", detail)
     if fit["verdict"] == "does not fit":

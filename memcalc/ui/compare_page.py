@@ -1,0 +1,95 @@
+"""The page Compare: pins from the link, their bars, their differences."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from memcalc.errors import MemcalcError
+from memcalc.ui import compare_view as view
+from memcalc.ui import export, form_controls, frame, glossary, markup, pins, result, words
+from memcalc.ui.form import Json, get
+from memcalc.ui.ledger import Run
+from memcalc.ui.plain_figure import PlainFigure
+from memcalc.ui.words import plain
+
+
+def show() -> None:
+    """Draw the page."""
+    given = st.query_params.to_dict()
+    frame.heading("Compare", "Up to four scenarios on one axis. They are kept in the link: copy it to share them.")
+    form_controls.style()
+    pins.hold()
+    held, dropped = pins.pinned()
+    frame.link_notes(given, lambda: {"pins": None}, held)
+    if dropped:
+        st.warning(plain(" ".join(dropped)), icon=":material/link_off:")
+    runs = _answers(held)
+    if not runs:
+        _empty()
+        return
+    card, capacity = view.shared_card(held, runs)
+    said = {run.title: words.verdict(run, _card(run, one)) for run, one in zip(runs, held, strict=True)}
+    st.html(markup.verdicts(said))
+    _unpin(runs)
+    st.html(markup.legend(runs, ""))
+    named = words.card(str(get(held[0], "hardware.gpu") or ""), card)
+    st.plotly_chart(
+        PlainFigure(export.room_for_camera(view.bars(runs, named, capacity))),
+        key="phases",
+        config=export.camera("memcalc-compare"),
+        alt=words.alternative(runs, named, capacity),
+    )
+    if len(runs) > 1:
+        same = "Nothing but the pins' order differs."
+        st.html(view.table(view.differences(runs), "What differs") or f"<p>{same}</p>")
+    else:
+        st.info("Pin a second scenario to see what differs.", icon=":material/keep:")
+    st.html(view.table(view.sizes(runs), "At the highest instant"))
+    with st.container(horizontal=True, gap="small", key="actions"):
+        make = partial(view.bars, runs, named, capacity)
+        export.menu("memcalc-compare", runs, held, make, words.alternative(runs, named, capacity))
+    glossary.row(("activations", "KV cache", "optimizer states", "workspace", "reserved", "GiB and GB", "16 GB card"))
+
+
+def _answers(held: list[Json]) -> list[Run]:
+    """The pins' answers; a pin that the core refuses was dropped when it was read."""
+    runs = []
+    for number, scenario in enumerate(held, 1):
+        try:
+            runs.append(result.ask(view.title(number, scenario), scenario))
+        except MemcalcError as error:  # this machine's GPU may have gone meanwhile
+            st.warning(plain(f"Pin {number}: {error.message}"), icon=":material/info:")
+            return []
+    return runs
+
+
+def _card(run: Run, scenario: Json) -> str:
+    fit = run.estimate.get("fit")
+    return words.card(str(get(scenario, "hardware.gpu") or ""), fit["gpu"]) if fit else ""
+
+
+def _unpin(runs: list[Run]) -> None:
+    with st.container(horizontal=True, gap="small", key="unpin"):
+        for place, run in enumerate(runs):
+            st.button(
+                f"Unpin {place + 1}",
+                key=f"unpin-{place}",
+                icon=":material/keep_off:",
+                on_click=pins.remove,
+                args=(place,),
+                help=plain(run.title),
+            )
+
+
+def _empty() -> None:
+    """Nothing pinned yet: say how it is done."""
+    st.info(
+        "Press **Pin this** on one of these pages, change something, and pin again.",
+        title="Nothing is pinned yet",
+        icon=":material/keep:",
+    )
+    with st.container(horizontal=True, gap="small"):
+        st.page_link("pages/views/training.py", label="Training", icon=":material/school:")
+        st.page_link("pages/views/inference.py", label="Inference", icon=":material/chat:")

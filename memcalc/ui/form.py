@@ -1,0 +1,144 @@
+"""Settings as rows of a table: what a control is called, where its value goes in the scenario, what it may be.
+
+The choices come from the core itself: a setting is asked for with an impossible value, and the refusal
+lists what the core understands. What the core learns therefore appears on the pages by itself, and what it
+does not support yet is not offered. No Streamlit in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+from memcalc.errors import MemcalcError
+from memcalc.scenario import Scenario
+
+Json = dict[str, Any]
+#: What no field of the scenario may be.
+IMPOSSIBLE = "?"
+
+
+def _always(_scenario: Json) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One control. ``path`` is the scenario's field (``"training.optimizer"``); ``key`` names it in a link.
+
+    ``shown`` names values on the page (others are shown as they are), ``lines`` explains them; ``only`` limits a
+    setting to fewer values than the core has; ``usual`` is the value that may be left out. ``wish`` is what a
+    switch asks for when it is on. ``when`` says for which scenarios the setting means anything, ``carried``
+    that the first page's settings bring it (they shorten what a model has no positions for).
+    """
+
+    key: str
+    label: str
+    path: str
+    kind: Literal["choice", "few", "switch", "ladder"]
+    usual: Any
+    help: str
+    rungs: tuple[int, ...] = ()
+    wish: Any = True
+    shown: Mapping[Any, str] = field(default_factory=dict)
+    lines: Mapping[Any, str] = field(default_factory=dict)
+    only: tuple[Any, ...] | None = None
+    when: Callable[[Json], bool] = _always
+    carried: bool = False
+
+    def name(self, value: Any) -> str:
+        """A value as the page and a link write it."""
+        return self.shown.get(value, str(value))
+
+    def value(self, name: Any) -> Any:
+        """The value that a control's state means; the usual one for what is none."""
+        if self.kind == "switch":
+            return self.wish if name is True else self.usual
+        if self.kind == "ladder":
+            return name if isinstance(name, int) and name in self.rungs else self.usual
+        return next((one for one in self.values() if self.name(one) == name), self.usual)
+
+    def state(self, value: Any) -> Any:
+        """The control's state for a value: the opposite of ``value``. None where the control cannot say it."""
+        if self.kind == "switch":
+            return value is not None and value != self.usual
+        return (value if self.kind == "ladder" else self.name(value)) if value in self.values() else None
+
+    def values(self) -> tuple[Any, ...]:
+        """Every value the control can take, the usual one first for switches, else in the core's order."""
+        if self.kind == "ladder":
+            return self.rungs
+        if self.kind == "switch":
+            return (self.usual, self.wish)
+        known = known_values(self.path)
+        return tuple(one for one in (self.only or known) if one in known) or (self.usual,)
+
+    def supported(self) -> bool:
+        """Whether the core knows more than one value."""
+        if self.kind == "ladder":
+            return accepted(self.path, self.rungs[-1])
+        return accepted(self.path, self.wish) if self.kind == "switch" else len(self.values()) > 1
+
+    def allowed(self) -> list[str]:
+        """What a link may say."""
+        if self.kind == "switch":
+            return ["true", "false"]
+        return [self.name(value) for value in self.values()]
+
+
+def get(scenario: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path, or None."""
+    found: Any = scenario
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def put(scenario: Json, path: str, value: Any) -> Json:
+    """A copy of the scenario with one value changed; None takes it out."""
+    name, _, rest = path.partition(".")
+    if rest:
+        return {**scenario, name: put(scenario.get(name) or {}, rest, value)}
+    if value is None:
+        return {key: held for key, held in scenario.items() if key != name}
+    return {**scenario, name: value}
+
+
+def _probe(path: str, value: Any) -> MemcalcError | None:
+    task = "infer" if path.startswith("inference.") else "train"
+    scenario = put({"model": "gpt2", "task": task}, path, value)
+    if path == "training.base_weights":
+        scenario = put(scenario, "training.method", "qlora")
+    elif path.startswith("training.lora"):
+        scenario = put(scenario, "training.method", "lora")
+    try:
+        Scenario.read(scenario)
+    except MemcalcError as error:
+        return error
+    return None
+
+
+@lru_cache(maxsize=256)
+def known_values(path: str) -> tuple[Any, ...]:
+    """What the core understands in a field, as its refusal of an impossible value lists it."""
+    error = _probe(path, IMPOSSIBLE)
+    return tuple(error.choices) if error and error.field == path else ()
+
+
+@lru_cache(maxsize=256)
+def accepted(path: str, value: Any) -> bool:
+    """Whether the core understands one value."""
+    return _probe(path, value) is None
+
+
+def fill(scenario: Json, settings: tuple[Setting, ...], states: Mapping[str, Any]) -> Json:
+    """The scenario with every setting that applies. Usual values that it does not carry yet are left out, so that
+    pins stay short."""
+    for setting in settings:
+        if setting.key in states and not setting.carried and setting.when(scenario) and setting.supported():
+            value = setting.value(states[setting.key])
+            if value != setting.usual or get(scenario, setting.path) is not None:
+                scenario = put(scenario, setting.path, value)
+    return scenario

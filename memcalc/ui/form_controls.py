@@ -1,0 +1,151 @@
+"""Settings drawn as controls, each with a line below it about what it would change. Bound to the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from typing import Any, Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from memcalc.errors import MemcalcError
+from memcalc.ui import catalogues, controls, links, options
+from memcalc.ui.effects import Change, changes
+from memcalc.ui.form import Json, Setting, get
+from memcalc.ui.options import HELP
+from memcalc.ui.words import plain
+
+LINK: Final = "query-params"
+ScenarioOf = Callable[[Mapping[str, Any]], Json]
+MODEL_KEYS = ("source", "model", "size", "exact", "gpu")
+
+
+def style() -> None:
+    """The style sheet of the pages that are forms."""
+    st.html(f"<style>{(files('memcalc.ui') / 'assets' / 'forms.css').read_text(encoding='utf-8')}</style>")
+
+
+@dataclass
+class Form:
+    """The controls of one page while they are drawn, and a place below each for a word about it."""
+
+    states: dict[str, Any] = field(default_factory=dict)
+    lines: list[tuple[Setting, DeltaGenerator]] = field(default_factory=list)
+    places: dict[str, DeltaGenerator] = field(default_factory=dict)
+
+    def model(self) -> None:
+        """Model and card, as on the first page."""
+        with st.container(gap="small", key="group-model"):
+            self.states |= controls._model()
+            complaint = links.size_complaint(self.states.get("exact") or "")
+            if complaint:
+                st.warning(plain(complaint), icon=":material/info:")
+            labels = list(controls.card_choices())
+            self.states["gpu"] = st.selectbox(
+                "Card",
+                labels,
+                index=labels.index(controls.USUAL_CARD),
+                key="gpu",
+                bind=LINK,
+                help=HELP["gpu"],
+            )
+            self.places["model"] = st.container()
+
+    def group(self, title: str, settings: tuple[Setting, ...], scenario_of: ScenarioOf) -> None:
+        """One group of settings: those that the core supports and that mean something beside the others."""
+        st.markdown(f"**{title}**")
+        with st.container(gap="medium", key=f"group-{settings[0].key}"):
+            for setting in settings:
+                if setting.supported() and setting.when(scenario_of(self.states)):
+                    with st.container(gap="xxsmall"):
+                        self.states[setting.key] = draw(setting)
+                        self.lines.append((setting, st.container(gap=None)))
+
+    def effects(self, scenario: Json) -> None:
+        """Below each control: what it is, and what its other values would change."""
+        for setting, place in self.lines:
+            place.html(line(setting, changes(setting, scenario)))
+
+    def shortened(self, scenario: Json) -> None:
+        """Say it where a model has no positions for as many tokens as were chosen."""
+        for setting, place in self.lines:
+            taken = get(scenario, setting.path)
+            if setting.carried and taken != self.states[setting.key]:
+                limit = base(self.states).longest
+                said = f"{scenario['model']} can read {limit:,} tokens at most: {taken:,} are taken."
+                place.warning(plain(said), icon=":material/info:")
+
+    def refuse(self, error: MemcalcError) -> None:
+        """Say at the control concerned what the core refused."""
+        place = next((place for setting, place in self.lines if _concerns(setting.path, error.field)), None)
+        (place or self.places["model"]).warning(plain(error.message), icon=":material/info:")
+
+
+def _concerns(path: str, field_name: str) -> bool:
+    return bool(field_name) and (path == field_name or path.startswith(field_name + "."))
+
+
+def draw(setting: Setting) -> Any:
+    """One control; its state is returned."""
+    name = setting.key
+    more: dict[str, Any] = {"key": name, "bind": LINK, "help": _help(setting)}
+    if setting.kind == "switch":
+        return st.toggle(setting.label, wrap=True, **more)
+    if setting.kind == "ladder":
+        return st.select_slider(setting.label, setting.rungs, value=setting.usual, **more)
+    names = [setting.name(value) for value in setting.values()]
+    usual = setting.name(setting.usual)
+    if setting.kind == "few":
+        return st.segmented_control(setting.label, names, default=usual, required=True, **more)
+    return st.selectbox(setting.label, names, index=names.index(usual) if usual in names else 0, **more)
+
+
+def _help(setting: Setting) -> str | None:
+    """What each value means; a setting without such lines is explained below itself."""
+    known = {setting.name(value): setting.lines[value] for value in setting.values() if setting.lines.get(value)}
+    return "\n".join(f"- **{plain(name)}**: {text}" for name, text in known.items()) or None
+
+
+def line(setting: Setting, found: list[Change]) -> str:
+    """One line of help, then what would change: as HTML, with nothing from outside in it unescaped."""
+    same = [one for one in found if one.words == "no change" and not one.aside]
+    chips = [_chip(one.name, one) for one in found if one not in same]
+    if same:
+        chips.append(_chip(", ".join(one.name for one in same), same[0]))
+    return f'<p class="mc-line">{escape(setting.help)}</p><p class="mc-line mc-changes">{"".join(chips)}</p>'
+
+
+def _chip(name: str, one: Change) -> str:
+    size = one.there if one.aside else one.bytes or 0
+    tone = "" if one.words == "no change" and not one.aside else "mc-less" if size < 0 else "mc-more" if size else ""
+    said = f"{one.aside}</b>, peak as it is" if one.aside else f"{escape(one.words)}</b>"
+    return f'<span class="mc-change" title="{escape(one.hover)}">{escape(name)}: <b class="{tone}">{said}</span>'
+
+
+def known_states(settings: tuple[Setting, ...]) -> dict[str, Any] | None:
+    """The controls' states of this run as far as they are known before they are drawn; None in a first run."""
+    held = {key: st.session_state[key] for key in (*MODEL_KEYS, *(one.key for one in settings)) if
+            key in st.session_state}  # fmt: skip
+    named = "model" if held.get("source") != controls.SOURCES[1] else "size"
+    return held if {"source", "gpu", named, settings[0].key} <= held.keys() else None
+
+
+def allowed(settings: tuple[Setting, ...]) -> dict[str, Any]:
+    """What a link to the page may say."""
+    return {
+        "source": controls.SOURCES,
+        "model": catalogues.models(),
+        "size": [options.ladder(size) for size in options.SIZES],
+        "exact": None,
+        "gpu": controls.card_choices(),
+        "pins": None,
+        **{one.key: one.allowed() for one in settings},
+    }
+
+
+def base(states: Mapping[str, Any]) -> Any:
+    """The first page's settings with these states, its usual values for the rest."""
+    return controls.meaning({key: states.get(key) for key in controls.KEYS})

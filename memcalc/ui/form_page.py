@@ -1,0 +1,111 @@
+"""The frame of a page with many settings: the answer first, the settings beside it, then what to do with both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from memcalc.errors import MemcalcError
+from memcalc.ui import export, figures, form_controls, frame, glossary, markup, pins, result, words
+from memcalc.ui.form import Json, Setting, get
+from memcalc.ui.ledger import Run
+from memcalc.ui.plain_figure import PlainFigure
+
+Groups = Mapping[str, tuple[Setting, ...]]
+
+
+@dataclass(frozen=True)
+class FormPage:
+    """A page for one task. ``scenario_of`` turns the controls' states into a scenario; ``more`` says what is
+    worth saying about the answer besides (an HTML block above the chart)."""
+
+    title: str
+    line: str
+    groups: Groups
+    scenario_of: Callable[[Mapping[str, Any]], Json]
+    terms: tuple[str, ...]
+    more: Callable[[Json, Run], str] = lambda _scenario, _run: ""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return tuple(one for group in self.groups.values() for one in group)
+
+    def show(self) -> None:
+        """Draw the page."""
+        given = st.query_params.to_dict()
+        frame.heading(self.title, self.line)
+        form_controls.style()
+        pins.hold()
+        notes, summary = st.container(), st.container(key="verdicts")
+        actions = st.container(horizontal=True, gap="small", key="actions")
+        left, right = st.columns([5, 9], gap="large")
+        answer = right.container(key="answer")
+        states = form_controls.known_states(self.settings)
+        early = self.scenario_of(states) if states else None
+        outcome = self.answer(early, summary, answer) if early else None
+        form = form_controls.Form()
+        with left:
+            form.model()
+            for title, group in self.groups.items():
+                form.group(title, group, self.scenario_of)
+        scenario = self.scenario_of(form.states)
+        if early is None:
+            outcome = self.answer(scenario, summary, answer)
+        elif early != scenario:
+            st.rerun()
+        with notes:
+            frame.link_notes(given, lambda: form_controls.allowed(self.settings), scenario)
+            export.note(scenario)
+        form.effects(scenario)
+        form.shortened(scenario)
+        if isinstance(outcome, MemcalcError):
+            form.refuse(outcome)
+        run = outcome if isinstance(outcome, Run) else None
+        with actions:
+            self.actions(run, scenario)
+        glossary.row(self.terms)
+        if run is not None:
+            result._assumptions([run])
+
+    def answer(self, scenario: Json, summary: DeltaGenerator, place: DeltaGenerator) -> Run | MemcalcError:
+        """Verdict, bars and table; or what the core refused."""
+        try:
+            run = result.ask(self.title, scenario)
+        except MemcalcError as error:
+            summary.html(markup.verdicts({self.title: None}))
+            place.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
+            return error
+        card, capacity = result.card_of([run], get(scenario, "hardware.gpu"))
+        summary.html(markup.verdicts({self.title: words.verdict(run, card)}))
+        with place:
+            more = self.more(scenario, run)
+            if more:
+                st.html(more)
+            st.html(markup.legend([run], ""))
+            st.plotly_chart(
+                PlainFigure(export.room_for_camera(figures.phase_bars([run], card, capacity))),
+                key="phases",
+                config=export.camera(f"memcalc-{self.title.lower()}"),
+                alt=words.alternative([run], card, capacity),
+            )
+            st.html(markup.table([run]))
+        return run
+
+    def actions(self, run: Run | None, scenario: Json) -> None:
+        """What to do with the answer: pin it, take it along, bring one back."""
+        pins.button(scenario, disabled=run is None)
+        if run is not None:
+            card, capacity = result.card_of([run], get(scenario, "hardware.gpu"))
+            export.menu(
+                f"memcalc-{self.title.lower()}",
+                [run],
+                [scenario],
+                partial(figures.phase_bars, [run], card, capacity),
+                words.alternative([run], card, capacity),
+            )
+        export.upload(self.settings, str(scenario["task"]))

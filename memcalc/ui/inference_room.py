@@ -1,0 +1,138 @@
+"""What the KV cache costs, and how much more would fit. No Streamlit in here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+
+import memcalc
+from memcalc import units
+from memcalc.errors import MemcalcError
+from memcalc.ui.form import Json, get
+from memcalc.ui.ledger import Run
+
+#: Points of one look; each look narrows the last gap to one of them.
+POINTS = 12
+MOST = {"batch": 65_536, "prompt_tokens": 2**21}
+UNITS = {"batch": "sequences", "prompt_tokens": "prompt tokens"}
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The cache's cost in bytes: one more token, a whole sequence at its end, everything."""
+
+    token: float
+    even: bool  # every token costs the same (no sliding window)
+    sequence: float
+    tokens: int  # in a sequence at its end
+    total: int
+
+
+def cache(run: Run) -> Cache | None:
+    """What the cache costs in this run; None where there is none."""
+    scenario = run.estimate["scenario"]
+    settings = scenario.get("inference") or {}
+    prompt, batch = int(settings.get("prompt_tokens") or 0), int(scenario.get("batch") or 1)
+    first = next((bar.parts["kv_cache"] for bar in run.bars if bar.phase == "prefill"), 0)
+    if not first or not prompt:
+        return None
+    tokens = prompt + int(settings.get("new_tokens") or 1) - 1
+    each = first / (prompt * batch)
+    even = each == int(each)
+    total = run.estimate["component_peak"]["kv_cache"]
+    return Cache(each, even, each * tokens if even else total / batch, tokens, total)
+
+
+@lru_cache(maxsize=512)
+def _reach(asked: str, axis: str) -> int:
+    """How far the core follows ``axis`` at all: to MOST, or to the end of the model's positions; 0: nowhere."""
+
+    def taken(number: int) -> bool:
+        try:
+            memcalc.sweep(json.loads(asked), allow_files=False, **{axis: [number]})
+        except MemcalcError:
+            return False
+        return True
+
+    low, high = 0, MOST[axis]
+    if taken(high):
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if taken(middle) else (low, middle)
+    return low
+
+
+@lru_cache(maxsize=512)
+def _most(asked: str, axis: str, limit: int) -> int:
+    """The largest value of ``axis`` at which the high end of the range stays within ``limit`` bytes; 0: none.
+
+    Memory grows with batch and with length, so looks at a dozen points at a time close in on the place.
+    """
+    scenario, ceiling = json.loads(asked), _reach(asked, axis)
+    low, high = 0, ceiling + 1  # low fits (or is none), high does not (or is out of reach)
+    step = float(high) ** (1 / POINTS)
+    points = sorted({min(ceiling, max(1, round(step**power))) for power in range(POINTS + 1)}) if ceiling else []
+    while points:
+        found = memcalc.sweep(scenario, allow_files=False, **{axis: points})
+        fits = [one for one, size in zip(points, found.device_high.tolist(), strict=True) if size <= limit]
+        low = max([low, *fits])
+        high = min([high, *(one for one in points if one > low)])
+        points = sorted({low + (high - low) * part // (POINTS + 1) for part in range(1, POINTS + 1)} - {low, high})
+    return low
+
+
+def _asked(scenario: Json) -> str:
+    """The question without a GPU of this machine: its free memory changes by the second and is in the limit."""
+    live = str(get(scenario, "hardware.gpu") or "").startswith("live:")
+    return json.dumps({key: one for key, one in scenario.items() if key != "hardware" or not live}, sort_keys=True)
+
+
+def most(scenario: Json, run: Run, axis: str) -> int | None:
+    """How much of ``axis`` fits on the run's card with all else as it is; None without a card or an answer."""
+    fit = run.estimate.get("fit")
+    if not fit:
+        return None
+    limit = fit["capacity"] - int(get(scenario, "hardware.reserve") or 0)
+    try:
+        return _most(_asked(scenario), axis, limit)
+    except MemcalcError:
+        return None
+
+
+def room(scenario: Json, run: Run) -> list[tuple[str, str, str]]:
+    """How much fits: (what, the figure, compared with now), for sequences and for prompt tokens."""
+    found = []
+    now = {"batch": int(run.estimate["scenario"].get("batch") or 1),
+           "prompt_tokens": int(get(run.estimate["scenario"], "inference.prompt_tokens") or 0)}  # fmt: skip
+    for axis, unit in UNITS.items():
+        largest = most(scenario, run, axis)
+        if largest is None:
+            continue
+        more = largest - now[axis]
+        compared = f"{more:,} more than now" if more > 0 else f"{-more:,} fewer than now" if more < 0 else "as now"
+        if not largest:
+            compared = "not even one, all else as it is"
+        end = 0 < largest == _reach(_asked(scenario), axis)
+        if end and largest < MOST[axis]:
+            compared = "the model has no more positions"
+        figure = f"≥ {largest:,}" if end and largest == MOST[axis] else f"{largest:,}"
+        found.append((f"{unit.capitalize()} that fit", figure, compared))
+    return found
+
+
+def facts(scenario: Json, run: Run) -> str:
+    """The cache and the room as a row of figures, in HTML."""
+    held = cache(run)
+    listed: list[tuple[str, str, str]] = []
+    if held:
+        listed.append(("Cache per token", units.binary(held.token), "of each sequence" if held.even else "on average"))
+        listed.append(("Cache per sequence", units.binary(held.sequence), f"at its {held.tokens:,} tokens"))
+    listed += room(scenario, run)
+    cards = "".join(
+        f"<div><dt>{escape(what)}</dt><dd>{escape(figure)}<small>{escape(more)}</small></dd></div>"
+        for what, figure, more in listed
+    )
+    return f'<dl class="mc-facts">{cards}</dl>' if listed else ""

@@ -1,0 +1,128 @@
+"""Pinned scenarios: up to four, kept in the link as one compact JSON value.
+
+A pin is a scenario of the contract and nothing else. It may name a catalogue model or a size; anything
+that could make the server read a file or ask another machine is dropped, as is what the core refuses.
+The value lives in a text field that nobody sees: Streamlit then keeps link, history and session in step.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+
+import memcalc
+from memcalc.errors import MemcalcError
+from memcalc.ui import catalogues
+from memcalc.ui.form import Json
+from memcalc.ui.words import plain
+
+KEY = "pins"
+MOST = 4
+LONGEST = 6000  # characters of all pins together: a link stays short enough for every browser and chat
+
+
+def loads(text: str, longest: int = LONGEST) -> Any:
+    """JSON from a stranger, or ValueError with a sentence: no NaN, no endless nesting, no megabytes."""
+    if len(text) > longest:
+        raise ValueError(f"it is longer than {longest:,} characters")
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from None
+
+
+def check(scenario: Any) -> Json:
+    """A stranger's scenario if memcalc can answer it without reading files or asking others; else ValueError."""
+    if not isinstance(scenario, dict):
+        raise ValueError("a scenario is a JSON object")
+    model = scenario.get("model")
+    size = isinstance(model, dict) and set(model) == {"parameters"} and isinstance(model["parameters"], int | float)
+    if not size and (not isinstance(model, str) or model not in catalogues.models()):
+        raise ValueError('its model must be a name of the catalogue, or {"parameters": a number}')
+    try:
+        memcalc.estimate(scenario, allow_files=False)
+    except MemcalcError as error:
+        raise ValueError(error.message) from None
+    except (ArithmeticError, RecursionError, TypeError):
+        raise ValueError("its numbers cannot be used") from None
+    return scenario
+
+
+def read(text: str) -> tuple[list[Json], list[str]]:
+    """The pins in a link's value, and a sentence for each that was dropped."""
+    if not text:
+        return [], []
+    try:
+        given = loads(text)
+        if not isinstance(given, list):
+            raise ValueError("it is not a list")
+    except ValueError as error:
+        return [], [f"The link's pins cannot be read: {error}."]
+    found: list[Json] = []
+    dropped = []
+    for number, one in enumerate(given, 1):
+        try:
+            if len(found) == MOST:
+                raise ValueError(f"only {MOST} fit")
+            found.append(check(one))
+        except ValueError as error:
+            dropped.append(f"Pin {number} was dropped: {error}.")
+        if number > 2 * MOST:
+            break
+    return found, dropped
+
+
+def write(pins: list[Json]) -> str:
+    """The pins as a link's value."""
+    return json.dumps(pins, separators=(",", ":"), ensure_ascii=True) if pins else ""
+
+
+def hold() -> None:
+    """Keep the pins in this page's link."""
+    st.text_input("Pinned scenarios", key=KEY, bind="query-params", label_visibility="collapsed")
+
+
+def pinned() -> tuple[list[Json], list[str]]:
+    """This visitor's pins, and what was dropped."""
+    return read(str(st.session_state.get(KEY) or ""))
+
+
+def add(scenario: Json) -> None:
+    """Pin a scenario, once."""
+    held, _ = pinned()
+    if scenario not in held and len(held) < MOST:
+        st.session_state[KEY] = write([*held, scenario])
+
+
+def remove(place: int) -> None:
+    """Take one pin out."""
+    held, _ = pinned()
+    st.session_state[KEY] = write([one for index, one in enumerate(held) if index != place])
+
+
+def button(scenario: Json, disabled: bool = False, label: str = "Pin this", key: str = "pin") -> None:
+    """The button that pins what is on the page, and how many pins there are."""
+    held, dropped = pinned()
+    there, full = scenario in held, len(held) >= MOST
+    st.button(
+        "Pinned" if there else label,
+        key=key,
+        icon=":material/keep:",
+        disabled=disabled or there or full,
+        on_click=add,
+        args=(scenario,),
+        help=f"Up to {MOST} scenarios can be pinned and compared. They are kept in the link."
+        + (" Unpin one on the page Compare first." if full and not there else ""),
+    )
+    if held:
+        st.page_link("pages/views/compare.py", label=f"Compare {len(held)} pinned", icon=":material/compare_arrows:")
+    for line in dropped:
+        st.caption(plain(line))

@@ -1,0 +1,137 @@
+"""The timeline page: the switch, the answer, the chart, and the tensors of its highest instant."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+import memcalc
+from memcalc.errors import MemcalcError
+from memcalc.ui import controls, figures, result, timeline_figures, timeline_markup, timeline_words
+from memcalc.ui.colours import LABELS
+from memcalc.ui.plain_figure import PlainFigure
+from memcalc.ui.state import Settings
+from memcalc.ui.timeline_bands import Strip, strip
+from memcalc.ui.timeline_tensors import Row, of_part, rows
+
+VIEWS: Final = ("Training step", "Generation")
+EVERYTHING: Final = "everything"
+#: This page's own controls.
+KEYS: Final = ("view", "part")
+#: The components that a view's switch offers.
+PARTS: Final = {
+    VIEWS[0]: ("weights", "gradients", "optimizer", "activations", "temporary", "overhead"),
+    VIEWS[1]: ("weights", "kv_cache", "temporary", "overhead"),
+}
+
+
+def allowed(view: str | None) -> dict[str, Any]:
+    """What a link to this page may carry beside the controls."""
+    return {"view": VIEWS, "part": choices(view if view in VIEWS else VIEWS[0])}
+
+
+def choices(view: str) -> list[str]:
+    """The names in the component switch."""
+    return [EVERYTHING, *(LABELS[part] for part in PARTS[view])]
+
+
+def _laid(asked: str, task: str, overhead: tuple[tuple[str, int], ...]) -> tuple[Strip, list[Row]]:
+    """The chart's steps and the table's rows for a scenario."""
+    found = memcalc.timeline(json.loads(asked), allow_files=False)
+    above = dict(overhead)
+    return strip(found.points, found.peak, task, sum(above.values())), rows(found.tensors, above)
+
+
+#: They depend on nothing but the question, so all visitors may share them; nobody changes one.
+_remembered = lru_cache(maxsize=256)(_laid)
+
+
+def switch() -> str:
+    """Training step or generation."""
+    return str(
+        st.segmented_control(
+            "Timeline of", VIEWS, default=VIEWS[0], required=True, key="view", bind=controls.LINK, on_change=_fit_part,
+            label_visibility="collapsed",
+        )
+    )  # fmt: skip
+
+
+def _fit_part() -> None:
+    """A component that the other view does not have gives way to everything."""
+    if st.session_state.get("part") not in choices(st.session_state["view"]):
+        st.session_state["part"] = EVERYTHING
+
+
+def show(settings: Settings, view: str, summary: DeltaGenerator) -> list[MemcalcError]:
+    """The result for one view: the answer in ``summary``, chart and tensors here. Or the core's refusal."""
+    task = "train" if view == VIEWS[0] else "infer"
+    scenario = settings.training() if task == "train" else settings.inference()
+    try:
+        answer = result.ask(view, scenario)
+        drawn, listed = _remembered(json.dumps(scenario), task, tuple(answer.overhead.items()))
+    except MemcalcError as error:
+        why = "These settings do not go together: see the note beside them."
+        summary.html(timeline_markup.answers([("", "No timeline", why)]))
+        st.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
+        _part(view)
+        return [error]
+    card, capacity = result.card_of([answer], settings.gpu)
+    state, line = timeline_words.against(answer, card)
+    summary.html(timeline_markup.answers([(state, timeline_words.headline(drawn), line)]))
+    st.html(timeline_markup.why(timeline_words.sentence(drawn, listed)) + timeline_markup.legend(drawn.parts))
+    place = st.container()
+    part = _part(view)
+    place.plotly_chart(
+        PlainFigure(timeline_figures.steps_chart(drawn, part, card, capacity)),
+        key="timeline",
+        config=figures.CONFIG,
+        on_select=_clicked,
+        selection_mode="points",
+        alt=timeline_words.alternative(drawn, card, capacity),
+    )
+    place.caption(
+        "In the order of the run; each phase is as wide as it takes to see it, not as long as it takes. "
+        "Every step shows the highest instant of its block."
+    )
+    _tensors(of_part(listed, part), LABELS.get(part, "all components"))
+    with st.container(key="figures"):
+        st.html(timeline_markup.phases(drawn))
+    return []
+
+
+def _part(view: str) -> str:
+    """The component switch; empty for everything."""
+    name = st.pills(
+        "Tensors at the highest instant", choices(view), default=EVERYTHING, required=True, key="part",
+        bind=controls.LINK, help="A click on a colour in the chart chooses it too.",
+    )  # fmt: skip
+    return next((part for part in PARTS[view] if LABELS[part] == name), "")
+
+
+def _tensors(own: list[Row], what: str) -> None:
+    if not own:
+        st.info(f"At the highest instant there are no {what}.", icon=":material/info:")
+        return
+    st.plotly_chart(
+        PlainFigure(timeline_figures.tensor_map(own)),
+        key="tensor-map",
+        config=figures.CONFIG,
+        alt=timeline_words.map_alternative(own, what),
+    )
+    with st.container(key="tensors"):
+        st.html(timeline_markup.tensors(own, what))
+
+
+def _clicked() -> None:
+    """A click on a layer chooses its component; another click on it shows everything again."""
+    points = st.session_state["timeline"]["selection"]["points"]
+    if not points:
+        return
+    label = points[0].get("legendgroup") or ""
+    view = st.session_state.get("view", VIEWS[0])
+    if label in choices(view):
+        st.session_state["part"] = EVERYTHING if st.session_state.get("part") == label else label
