@@ -109,7 +109,9 @@ class Decoder:
 
     def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
         """The base model: everything up to and including the final norm."""
-        padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask") if run.padded else None
+        padding = run.padding
+        if run.padded and padding is None:
+            padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
         inputs_embeds = self.embed_tokens(ids)
         if run.checkpointing and not inputs_embeds.needs_grad:
             # transformers then makes the embedding's output need a gradient [enable_input_require_grads].

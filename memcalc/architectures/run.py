@@ -15,13 +15,16 @@ from memcalc.tensors.tensor import Tensor
 
 @dataclass(slots=True)
 class Run:
-    """How one forward pass is made. ``batch`` sequences of ``length`` new tokens, after ``past`` cached ones."""
+    """How one forward pass is made. ``batch`` sequences of ``length`` new tokens, after ``past`` cached ones.
+
+    ``padding``: the padding mask (batch, past + length), where it belongs to the caller and outlives the pass."""
 
     batch: Size
     length: Size
     attention: AttentionCall
     eager: bool = False
     padded: bool = False
+    padding: Tensor | None = None
     checkpointing: bool = False
     recompute_attention: bool = False
     fused_loss: bool = False

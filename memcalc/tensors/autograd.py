@@ -223,7 +223,8 @@ def keep(tape: Tape, node: Node, tensors: Sequence[Tensor]) -> None:
 def backward(tape: Tape, loss: Tensor, phase: str = "backward") -> None:
     """Run the graph of ``loss`` backward, section by section."""
     assert loss.node is not None
-    loss.node.receive(0, Tensor(tape.storage(loss.shape, loss.format, "ones_like"), loss.shape, loss.format))
+    root = Tensor(tape.storage(loss.shape, loss.format, "ones_like"), loss.shape, loss.format)
+    loss.node.receive(0, root)
     tape.grad_enabled = False
     current: int | None = None
     nodes = tape.nodes
@@ -236,6 +237,7 @@ def backward(tape: Tape, loss: Tensor, phase: str = "backward") -> None:
             section = tape.sections[current]
             tape.begin(phase, section.label, section.repeat, section.group)
         _run(tape, node)
+    del root  # the caller of torch's engine holds the first gradient to the end
     tape.grad_enabled = True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.run import Run
@@ -40,6 +40,8 @@ def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, 
     marks: list[int] = []
     ids = _tokens(tape, run, "input ids")
     labels = _tokens(tape, run, "labels")
+    if run.padded:
+        run = replace(run, padding=_tokens(tape, run, "padding mask"))
     for _ in range(2 if accumulate else 1):
         marks.append(len(tape.sections))
         tape.begin("forward", "embedding")
