@@ -18,14 +18,14 @@ DATA = Path(__file__).parent / "data"
 
 
 def traced() -> dict[str, list[float]]:
-    """Relative errors of ``peak.tensors`` by task and family, over every recorded trace."""
+    """Relative errors of ``peak.tensors`` by family, over every recorded trace."""
     found: dict[str, list[float]] = defaultdict(list)
     for path in sorted(DATA.glob("traces*.json")):
         for case in json.loads(path.read_text("utf-8")):
             scenario = case["scenario"]
             kind = scenario["model"]["config"]["model_type"]
             estimated = memcalc.estimate(scenario).peak["tensors"]
-            found[f"{kind}, {scenario['task']}"].append(estimated / case["expect"]["tensors"] - 1)
+            found[kind].append(estimated / case["expect"]["tensors"] - 1)
     return found
 
 
@@ -42,7 +42,7 @@ def measured() -> list[tuple[dict[str, Any], float, bool]]:
 
 def main() -> None:
     """Print both tables as Markdown."""
-    print("| traced | cases | median error | worst error |\n| --- | --- | --- | --- |")
+    print("| traced family | cases | median error | worst error |\n| --- | --- | --- | --- |")
     errors = traced()
     for name, found in sorted(errors.items()):
         sizes = [abs(one) for one in found]
