@@ -129,8 +129,7 @@ def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int,
     windows = {one for one in question.model.spec.windows if one}
     singly = (bool(windows) and scenario.task == "infer") or question.model.spec.by_length
     splits = [
-        _split(values[name], (2,) if name == "batch" else (2, *windows), name != "batch" and singly)
-        for name in names
+        _split(values[name], (2,) if name == "batch" else (2, *windows), name != "batch" and singly) for name in names
     ]
     for chosen in product(*splits):
         point: dict[str, Any] = dict(own)

@@ -122,9 +122,7 @@ def broadcast_math(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> T
     bias = fresh(tape, (batch, *mask.shape[1:]), origin, "attention bias")
     several = not tape.one_sequence
     copies = (several and not tape.one_token, False)
-    weights = ops.batched_product(
-        scaled, seen_by_all(ops.scale(wide[1]), heads), (batch, heads, length, keys), copies
-    )
+    weights = ops.batched_product(scaled, seen_by_all(ops.scale(wide[1]), heads), (batch, heads, length, keys), copies)
     weights = ops.softmax(weights, op="safe_softmax")
     returned = ops.to(weights.detach(), origin)
     out = ops.batched_product(weights, seen_by_all(wide[2], heads), (batch, heads, length, d))

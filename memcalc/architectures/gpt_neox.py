@@ -80,9 +80,7 @@ class GptNeox(Classic):
         self, index: int, one: Block, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         spec = self.spec
-        qkv = by_heads(
-            one.linears["query_key_value"](hidden), (run.batch, spec.heads, run.length, 3 * spec.head_dim)
-        )
+        qkv = by_heads(one.linears["query_key_value"](hidden), (run.batch, spec.heads, run.length, 3 * spec.head_dim))
         query, key, value = ops.chunk_last(qkv, 3)
         query, key = rotate_both(query, key, shared, spec.rotary_dim)
         if run.cache is not None:

@@ -99,9 +99,7 @@ def segments(tape: Tape) -> list[Segment]:
         if section.group is not None:
             last.steps += [sizes[e] if e >= 0 else -sizes[~e] for e in span]
         else:
-            last.steps += [
-                sizes[e] if e >= 0 else -sections[records[~e].section].repeat * sizes[~e] for e in span
-            ]
+            last.steps += [sizes[e] if e >= 0 else -sections[records[~e].section].repeat * sizes[~e] for e in span]
         last.records += [records[e] if e >= 0 else records[~e] for e in span]
     for one in found:
         one.measure()

@@ -40,7 +40,9 @@ CASES: dict[str, tuple[Callable[[], Any], int]] = {
         20,
     ),
     "sweep Llama-3.1-8B infer, batch x prompt, 64 x 64": (
-        lambda: memcalc.sweep({"model": "Llama-3.1-8B"}, batch=range(1, 65), prompt_tokens=[128 * i for i in range(1, 65)]),
+        lambda: memcalc.sweep(
+            {"model": "Llama-3.1-8B"}, batch=range(1, 65), prompt_tokens=[128 * i for i in range(1, 65)]
+        ),
         20,
     ),
 }
