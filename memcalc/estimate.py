@@ -9,11 +9,12 @@ from typing import Any
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.errors import ScenarioError
-from memcalc.hardware.fit import Device, device_for, judge
+from memcalc.hardware.fit import Device, judge
 from memcalc.models import generic
 from memcalc.overhead import Overhead, overhead
 from memcalc.question import Question
 from memcalc.scenario import Scenario
+from memcalc.shared import Shared
 from memcalc.stages import Stage, breakdown, component_peaks, highest
 from memcalc.tensors.tape import COMPONENTS, Size
 from memcalc.training.notes import training_notes, widened
@@ -72,16 +73,35 @@ def estimate(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -
     >>> round(estimate({"model": "gpt2", "task": "train", "precision": "fp32", "seq_len": 128}).persistent / 1e9, 2)
     1.99
     """
+    return _assemble(lay(scenario, allow_files))
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A scenario laid out: its timeline, the timeline's highest instant and what comes above it (bytes)."""
+
+    question: Question
+    program: Decoder
+    stages: list[Stage]
+    peak: int
+    above: Overhead
+    device: Device | None
+
+
+def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared: Shared | None = None) -> Laid:
+    """Everything of ``estimate`` but the words and the breakdown: enough for a verdict, and several times as fast
+    where ``shared`` already holds the tape."""
     checked = Scenario.read(scenario)
-    device = device_for(checked.hardware)
-    question = Question.read(checked, device.capability if device else 8.0, allow_files)
+    shared = shared or Shared()
+    device = shared.device(checked.hardware)
+    question = Question.read(checked, device.capability if device else 8.0, allow_files, shared)
     program = question.program()
     stages = laid_out(question, program)
     peak = highest(stages)
     if peak > LIMIT:
         raise ScenarioError(f"the scenario needs {binary(peak)}: sizes beyond {binary(LIMIT)} are refused", "batch")
     above = overhead(peak, spread(question, peak), checked, question.capability, kernel_scratch(question))
-    return _assemble(question, program, stages, peak, above, device)
+    return Laid(question, program, stages, peak, above, device)
 
 
 def laid_out(question: Question, program: Decoder) -> list[Stage]:
@@ -107,10 +127,11 @@ def spread(question: Question, peak: Size) -> tuple[Size, Size]:
     return min(peak, *others), max(peak, *others)
 
 
-def kernel_scratch(question: Question) -> int:
+def kernel_scratch(question: Question, batch: Size | None = None, length: Size | None = None) -> Size:
     """What flash attention's backward allocates besides its results, which no trace sees: an fp32 accumulator
     for the queries' gradient, one number a row, and with grouped queries gradients of keys and values for every
-    query head [csrc/flash_attn/flash_api.cpp, mha_bwd]. It matters only if the peak falls there."""
+    query head [csrc/flash_attn/flash_api.cpp, mha_bwd]. It matters only if the peak falls there. ``batch`` and
+    ``length``: the scenario's, or a grid's."""
     scenario, spec = question.scenario, question.model.spec
     if scenario.task != "train" or scenario.attention not in ("sdpa", "flash") or question.capability < 8.0:
         return 0
@@ -118,14 +139,14 @@ def kernel_scratch(question: Question) -> int:
     if not (precision.autocast or precision.weights).is_half:
         return 0
     assert scenario.seq_len is not None
-    rows = scenario.batch * spec.heads * (scenario.seq_len + 127)
+    batch = scenario.batch if batch is None else batch
+    rows = batch * spec.heads * ((scenario.seq_len if length is None else length) + 127)
     grouped = 2 * 2 * spec.head_dim if spec.kv_heads != spec.heads else 0
     return rows * (4 * spec.head_dim + 4 + grouped)
 
 
-def _assemble(
-    question: Question, program: Decoder, stages: list[Stage], peak: int, above: Overhead, device: Device | None
-) -> Estimate:
+def _assemble(laid: Laid) -> Estimate:
+    question, program, stages, above, device = laid.question, laid.program, laid.stages, laid.above, laid.device
     scenario = question.scenario
     phases, at_peak, where = _phases(stages)
     if scenario.task == "train":
@@ -145,7 +166,7 @@ def _assemble(
         parameters=_parameters(program),
         persistent=persistent,
         peak={
-            "tensors": peak,
+            "tensors": laid.peak,
             "allocated": above.allocated[1],
             "reserved": above.reserved[1],
             "device": above.device[1],

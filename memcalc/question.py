@@ -16,6 +16,7 @@ from memcalc.formats import Format
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
 from memcalc.scenario import LoraSettings, Scenario
+from memcalc.shared import Shared, tape_key
 from memcalc.stages import Stage
 from memcalc.tensors.ops import AttentionCall, chosen_kernel
 from memcalc.tensors.tape import Size, Tape
@@ -33,9 +34,16 @@ class Question:
     model: ModelDescription
     capability: float
     assumptions: tuple[str, ...]
+    shared: Shared | None = None
 
     @classmethod
-    def read(cls, raw: Mapping[str, Any] | Scenario, capability: float = 8.0, allow_files: bool = True) -> Question:
+    def read(
+        cls,
+        raw: Mapping[str, Any] | Scenario,
+        capability: float = 8.0,
+        allow_files: bool = True,
+        shared: Shared | None = None,
+    ) -> Question:
         """Understand ``raw``; errors name the field."""
         scenario = Scenario.read(raw)
         model = describe(scenario.model, allow_files)
@@ -44,7 +52,7 @@ class Question:
             assumptions.append(f"attention: {scenario.attention} cannot run here, transformers has eager only for it")
             scenario = replace(scenario, attention="eager")
         scenario = _lengths(scenario, model.spec, assumptions)
-        question = cls(scenario, model, capability, ())
+        question = cls(scenario, model, capability, (), shared)
         assumptions += _attention_notes(question)
         question.assumptions = tuple(assumptions)
         return question
@@ -117,7 +125,15 @@ class Question:
     def _training(self, program: Decoder, run: Run, tape: Tape) -> list[Stage]:
         settings = self.scenario.training
         again = settings.grad_accumulation > 1 or settings.zero_grad == "keep" or settings.gradient_dtype is not None
-        micros = micro_batches(program, run, self.precision, tape, again)
+        key = None
+        if self.shared is not None:
+            key = tape_key(self.scenario, program.spec, self.capability, run.batch, run.length)
+        if self.shared is None or key is None:
+            micros = micro_batches(program, run, self.precision, tape, again)
+        elif key in self.shared.tapes:
+            micros = self.shared.tapes[key]
+        else:
+            micros = self.shared.tapes[key] = micro_batches(program, run, self.precision, tape, again)
         return list(stages(program, micros, settings, self.precision))
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ScenarioError
-from memcalc.estimate import LIMIT, kernel_scratch, spread
+from memcalc.estimate import LIMIT, kernel_scratch
 from memcalc.hardware.fit import device_for
+from memcalc.models import generic
 from memcalc.overhead import overhead
 from memcalc.question import Question
 from memcalc.scenario import Scenario
@@ -60,8 +62,10 @@ def sweep(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, **ax
     if int(np.prod(shape, dtype=object)) > MOST_POINTS:
         raise ScenarioError(f"a sweep has at most {MOST_POINTS:,} points", next(iter(values)))
     tensors = _grid(question, values, shape)
-    low, high = _spread(question, tensors)
-    above = overhead(tensors, (low, high), base, question.capability, kernel_scratch(question))
+    low, high = _spread(question, values, tensors)
+    along = _along(values)
+    scratch = kernel_scratch(question, along.get("batch"), along.get("seq_len"))
+    above = overhead(tensors, (low, high), base, question.capability, scratch)
     return Sweep(
         {name: list(one) for name, one in values.items()},
         tensors,
@@ -102,11 +106,23 @@ def _with(base: Scenario, point: Mapping[str, int]) -> Scenario:
     )
 
 
-def _grid(question: Question, values: Mapping[str, list[int]], shape: tuple[int, ...]) -> Grid:
-    """Peaks of the tensors over the grid. A batch or a length of 1 changes which reshapes copy, so those points
-    are run apart from the others."""
+def _along(values: Mapping[str, list[int]]) -> dict[str, Grid]:
+    """Each axis's values as an array that lies along its own dimension."""
+    found = {}
+    for axis, (name, one) in enumerate(values.items()):
+        sides = [1] * len(values)
+        sides[axis] = len(one)
+        found[name] = np.array(one, np.int64).reshape(sides)
+    return found
+
+
+def _grid(
+    question: Question, values: Mapping[str, list[int]], shape: tuple[int, ...], spec: DecoderSpec | None = None
+) -> Grid:
+    """Peaks of the tensors over the grid (of an alternative ``spec``, if given). A batch or a length of 1 changes
+    which reshapes copy, so those points are run apart from the others."""
     scenario = question.scenario
-    program = question.program()
+    program = question.program(spec)
     length = "seq_len" if scenario.task == "train" else "prompt_tokens"
     own = {
         "batch": scenario.batch,
@@ -160,10 +176,12 @@ def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list
     return list(groups.values())
 
 
-def _spread(question: Question, tensors: Grid) -> tuple[Grid, Grid]:
-    """For a generic model, the range of its largest corner, in proportion."""
+def _spread(question: Question, values: Mapping[str, list[int]], tensors: Grid) -> tuple[Grid, Grid]:
+    """The tensors' own (low, high) over the grid, as ``estimate.spread`` has them at a point."""
     if question.model.method != "generic":
         return widened(question.scenario, tensors)
-    peak = int(tensors.max())
-    low, high = spread(question, peak)
-    return tensors * (low * 1000 // peak) // 1000, tensors * (high * 1000 // peak + 1) // 1000
+    low, high = tensors, tensors
+    for spec in generic.alternatives(int(question.scenario.model["parameters"])):
+        other = _grid(question, values, tensors.shape, spec)
+        low, high = np.minimum(low, other), np.maximum(high, other)
+    return low, high

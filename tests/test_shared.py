@@ -1,0 +1,59 @@
+"""What several estimates share must change no figure; a sweep's points have the estimate's own range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import memcalc
+from memcalc.estimate import lay
+from memcalc.shared import Shared
+
+BASE: dict[str, Any] = {
+    "model": "Qwen2.5-0.5B",
+    "task": "train",
+    "batch": 2,
+    "seq_len": 256,
+    "hardware": {"gpu": "24GB"},
+}
+OTHERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"training": {"optimizer": "sgd"}},
+    {"training": {"optimizer": "adamw-8bit", "checkpointing": "full"}},
+    {"training": {"optimizer_impl": "fused", "grad_accumulation": 8}},
+    {"training": {"grad_accumulation": 2, "ema": True, "zero_grad": "keep"}},
+    {"training": {"method": "lora"}},
+    {"training": {"method": "qlora", "lora": {"r": 8}}, "precision": "bf16-mixed"},
+    {"training": {"loss": "fused", "optimizer": "lion"}, "batch": 1},
+    {"model": {"parameters": 3e8}},
+    {"model": {"parameters": 3e8}, "training": {"optimizer": "sgd"}},
+    {"task": "infer", "training": None, "seq_len": None},
+)
+
+
+def test_estimates_that_share_tapes_are_those_that_do_not() -> None:
+    shared = Shared()
+    for other in (*OTHERS, *reversed(OTHERS)):
+        scenario = {**BASE, **other}
+        alone = memcalc.estimate(scenario)
+        laid = lay(scenario, shared=shared)
+        assert laid.peak == alone.peak["tensors"]
+        assert [laid.above.device[0], laid.above.device[2]] == alone.range["device"]
+
+
+@pytest.mark.parametrize("model", ["Llama-3.2-1B", "gpt2", "Gemma-2-2B", {"parameters": 2e9}])
+@pytest.mark.parametrize("task", ["train", "infer"])
+def test_a_sweeps_points_have_the_estimates_range(model: Any, task: str) -> None:
+    """Flash attention's scratch and the shapes of a generic model are each point's own, not the largest corner's."""
+    scenario = {"model": model, "task": task, "hardware": {"gpu": "24GB"}}
+    batches, lengths = [1, 2, 7], [1, 100, 513]
+    axis = "seq_len" if task == "train" else "prompt_tokens"
+    grid = memcalc.sweep(scenario, batch=batches, **{axis: lengths})
+    for i, batch in enumerate(batches):
+        for j, length in enumerate(lengths):
+            point = {**scenario, "batch": batch}
+            point |= {"seq_len": length} if task == "train" else {"inference": {"prompt_tokens": length}}
+            one = memcalc.estimate(point)
+            assert [grid.device_low[i, j], grid.device_high[i, j]] == one.range["device"]
+            assert grid.device[i, j] == one.peak["device"]
