@@ -1,7 +1,7 @@
 """How right memcalc is, as a table. Run: python tests/accuracy.py
 
 Estimates against traces of real model code (``peak.tensors``) and against published measurements on real cards
-(``torch.cuda.max_memory_allocated``); the cases lie beside this file in ``data``.
+(``memcalc/data/measured.json``); the traces lie beside this file in ``data``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import memcalc
+from memcalc.measured import Measurement, measurements
 
 DATA = Path(__file__).parent / "data"
 
@@ -29,14 +29,14 @@ def traced() -> dict[str, list[float]]:
     return found
 
 
-def measured() -> list[tuple[dict[str, Any], float, bool]]:
-    """(case, relative error of ``peak.allocated``, whether the range holds it) for every published measurement."""
+def measured() -> list[tuple[Measurement, float, bool]]:
+    """(case, relative error, whether the stated range holds it) for every published measurement."""
     answers = []
-    for case in json.loads((DATA / "measured.json").read_text("utf-8")):
-        answer = memcalc.estimate(case["scenario"])
-        low, high = answer.range["allocated"]
-        inside = low - case["digits"] <= case["measured"] <= high + case["digits"]
-        answers.append((case, answer.peak["allocated"] / case["measured"] - 1, inside))
+    for case in measurements():
+        answer = memcalc.estimate(case.scenario)
+        low, high = answer.range[case.what]
+        inside = low - case.digits <= case.measured <= high + case.digits
+        answers.append((case, answer.peak[case.what] / case.measured - 1, inside))
     return answers
 
 
