@@ -15,6 +15,7 @@ class Format(Enum):
     BF16 = ("bf16", 2)
     FP16 = ("fp16", 2)
     INT64 = ("int64", 8)
+    INT32 = ("int32", 4)
     BOOL = ("bool", 1)
     UINT8 = ("uint8", 1)
 

@@ -15,6 +15,7 @@ from memcalc.architectures.gpt_neox import GptNeox
 from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.llama import Llama
+from memcalc.architectures.moe import Mixtral, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
 from memcalc.architectures.olmo import Olmo, Olmo2
 from memcalc.architectures.opt import Opt
@@ -45,6 +46,8 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "gpt_bigcode": GptBigCode,
     "bloom": Bloom,
     "mpt": Mpt,
+    "mixtral": Mixtral,
+    "qwen3_moe": Qwen3Moe,
     "gptj": GptJ,
     "falcon": Falcon,
     "falcon_alibi": FalconAlibi,

@@ -20,14 +20,17 @@ Source = Tensor | Parameter
 
 
 class Edge:
-    """Where a gradient goes: a node's slot or a parameter, and the shape and format it must have there."""
+    """Where a gradient goes: a node's slot or a parameter, and the shape and format it must have there.
 
-    __slots__ = ("format", "shape", "slot", "target")
+    ``spread``: the input was spread over the output, and the operator leaves it to the engine to sum its gradient."""
+
+    __slots__ = ("format", "shape", "slot", "spread", "target")
 
     def __init__(self, source: Source) -> None:
         self.shape = source.shape
         self.format = source.format
         self.slot = 0
+        self.spread = False
         self.target: Node | Parameter
         if isinstance(source, Parameter):
             self.target = source
@@ -275,6 +278,8 @@ def _run(tape: Tape, node: Node) -> None:
 def _fit(tape: Tape, grad: Tensor, edge: Edge) -> Tensor:
     """The gradient in the format of the input that it belongs to [torch/csrc/autograd/engine.cpp,
     validate_outputs]."""
+    if edge.spread:
+        grad = Tensor(tape.storage(edge.shape, grad.format, "sum (gradient)"), edge.shape, grad.format)
     if grad.format is edge.format:
         return grad
     return Tensor(tape.storage(grad.shape, edge.format, "to (gradient)"), grad.shape, edge.format)

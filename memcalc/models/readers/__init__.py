@@ -15,6 +15,7 @@ from memcalc.models.readers import (
     gptj,
     granite,
     llama,
+    moe,
     mpt,
     olmo,
     opt,
@@ -43,6 +44,7 @@ FAMILIES: dict[str, Family] = {
     **gpt_bigcode.FAMILIES,
     **bloom.FAMILIES,
     **mpt.FAMILIES,
+    **moe.FAMILIES,
     **gptj.FAMILIES,
     **falcon.FAMILIES,
 }

@@ -1,0 +1,98 @@
+"""Mixtral and Qwen3-MoE: Llama with a mixture of experts in place of the feed-forward.
+
+Mirrors transformers 5.23 models/mixtral/modeling_mixtral.py and models/qwen3_moe/modeling_qwen3_moe.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from memcalc.architectures.experts import Experts, softmax_router
+from memcalc.architectures.llama import Block, Llama
+from memcalc.architectures.spec import DecoderSpec
+from memcalc.tensors.tensor import Parameter, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MoeSpec(DecoderSpec):
+    """A decoder with experts: how many there are, how many a token goes through, their width, which layers are
+    dense all the same, and whether the chosen weights are divided by their sum."""
+
+    experts: int = 8
+    chosen: int = 2
+    expert_ffn: int = 14336
+    dense_layers: tuple[int, ...] = ()
+    normalise: bool = True
+
+    def kind(self, layer: int) -> object:
+        return self.window(layer), layer in self.dense_layers
+
+
+@dataclass(slots=True)
+class SparseBlock(Block):
+    """A block with a router and experts (None in a dense layer)."""
+
+    router: Parameter | None = None
+    experts: Experts | None = None
+
+
+class Mixtral(Llama):
+    """Every token goes through ``chosen`` of the experts. Adapters only reach the linear layers: the router and the
+    experts are parameters of their own."""
+
+    spec: MoeSpec
+    linear_names = ("q_proj", "k_proj", "v_proj", "o_proj")
+    narrow_weights: ClassVar[bool] = False
+    router_first: ClassVar[bool] = True
+
+    def build(self) -> None:
+        self.blocks = [self.make_layer(one.layer, f"{one.label}.", one.repeat) for one in self.plan]
+        self.norm = self.make_norm("norm", self.spec.hidden)
+
+    def make_layer(self, layer: int, path: str, repeat: int) -> Block:
+        """The block of ``layer``, with its parameters in the order of named_parameters()."""
+        if layer in self.spec.dense_layers:
+            return self.make_block(path, repeat)
+        spec, attn, mlp = self.spec, f"{path}self_attn", f"{path}mlp"
+        linears = {one[0]: self.maker.linear(attn, *one, repeat) for one in self.attention_linears()}
+        norms = {name: self.make_norm(f"{attn}.{name}", *shape, repeat=repeat) for name, shape in self.qk_norms()}
+        router = self._router(mlp, repeat) if self.router_first else None
+        experts = Experts.make(
+            self.maker, f"{mlp}.experts", spec.experts, spec.hidden, spec.expert_ffn, spec.activation, repeat
+        )
+        router = router or self._router(mlp, repeat)
+        norms |= {name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names}
+        return SparseBlock(linears, norms, router, experts)
+
+    def _router(self, mlp: str, repeat: int) -> Parameter:
+        return self.maker.parameter(f"{mlp}.gate.weight", self.spec.experts, self.spec.hidden, repeat=repeat)
+
+    @property
+    def idle_parameters(self) -> int:
+        """Parameters of the experts that a token does not go through."""
+        spec = self.spec
+        sparse = sum(one.count * one.repeat for one in self.parameters if ".experts." in one.name)
+        return sparse // spec.experts * (spec.experts - spec.chosen)
+
+    def mlp(self, one: Block, x: Tensor) -> Tensor:
+        if not isinstance(one, SparseBlock):
+            return super().mlp(one, x)
+        assert one.router is not None
+        assert one.experts is not None
+        batch, length, hidden = x.shape
+        flat = x.view(batch * length, hidden)
+        logits, weights, index = softmax_router(
+            flat, one.router, self.spec.chosen, self.spec.normalise, self.narrow_weights
+        )
+        out = one.experts(flat, index, weights)
+        del logits
+        return out.view(batch, length, hidden)
+
+
+class Qwen3Moe(Mixtral):
+    """Norms on queries and keys; the chosen weights are cast to the model's format."""
+
+    linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    narrow_weights = True
+    router_first = False

@@ -1,0 +1,75 @@
+"""Reads configurations of mixtures of experts: Mixtral, Qwen3-MoE (transformers 5.23
+models/{mixtral,qwen3_moe}/configuration_*.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memcalc.architectures.moe import MoeSpec
+from memcalc.architectures.spec import DecoderSpec
+from memcalc.errors import ModelError
+from memcalc.models.reader import FIELD, Family, Reader
+from memcalc.models.readers.decoders import sizes
+
+_MIXTRAL = {"vocab": 32000, "ffn": 14336, "positions": 131072, "kv_heads": 8}
+_QWEN3 = {"vocab": 151936, "hidden": 2048, "layers": 24, "ffn": 6144, "positions": 32768, "kv_heads": 4}
+
+
+def chosen_experts(read: Reader, experts: int, default: int) -> int:
+    """``num_experts_per_tok``, at most as many as there are."""
+    chosen = read.size("num_experts_per_tok", default)
+    if chosen > experts:
+        raise ModelError(
+            f"num_experts_per_tok {chosen} is more than the {experts} experts", f"{FIELD}.num_experts_per_tok"
+        )
+    return chosen
+
+
+def read_mixtral(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    common = sizes(read, _MIXTRAL)
+    experts = read.size("num_local_experts", 8)
+    window = config.get("sliding_window")
+    spec = MoeSpec(
+        family="mixtral",
+        **common,
+        windows=() if window is None else (read.size("sliding_window"),) * common["layers"],
+        experts=experts,
+        chosen=chosen_experts(read, experts, 2),
+        expert_ffn=common["ffn"],
+    )
+    return spec, read.assumptions
+
+
+def read_qwen3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    common = sizes(read, _QWEN3)
+    layers = common["layers"]
+    if read.flag("use_sliding_window", False):
+        raise ModelError("sliding windows of Qwen3-MoE have no program yet", f"{FIELD}.use_sliding_window", [False])
+    experts = read.size("num_experts", 128)
+    step = read.size("decoder_sparse_step", 1)
+    named = config.get("mlp_only_layers") or []
+    if not isinstance(named, list) or any(isinstance(one, bool) or not isinstance(one, int) for one in named):
+        raise ModelError("mlp_only_layers must be a list of layer numbers", f"{FIELD}.mlp_only_layers")
+    biased = read.flag("attention_bias", False)
+    spec = MoeSpec(
+        family="qwen3_moe",
+        **common,
+        qkv_bias=biased,
+        output_bias=biased,
+        qk_norm=True,
+        experts=experts,
+        chosen=chosen_experts(read, experts, 8),
+        expert_ffn=read.size("moe_intermediate_size", 768),
+        dense_layers=tuple(i for i in range(layers) if i in named or (i + 1) % step),
+        normalise=read.flag("norm_topk_prob", False),
+    )
+    return spec, read.assumptions
+
+
+FAMILIES = {
+    "mixtral": Family(read_mixtral, "MixtralForCausalLM"),
+    "qwen3_moe": Family(read_qwen3, "Qwen3MoeForCausalLM"),
+}
