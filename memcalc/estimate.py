@@ -215,7 +215,7 @@ def _parameters(program: Decoder) -> dict[str, int]:
         "total": total,
         "trainable": sum(one.count * one.repeat for one in program.parameters if one.trainable),
         "embedding": sum(one.count for one in program.embeddings()),
-        "active": total,
+        "active": total - program.idle_parameters,
     }
 
 

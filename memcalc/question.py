@@ -143,6 +143,12 @@ def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | Non
     if settings.targets == "all-linear":
         return None
     if settings.targets is None:
+        if not program.peft_targets:
+            raise ScenarioError(
+                "PEFT has no usual targets for this family: name them",
+                "training.lora.targets",
+                [*program.linear_names, "all-linear"],
+            )
         return program.peft_targets
     for one in settings.targets:
         if one not in program.linear_names:

@@ -49,6 +49,11 @@ class Decoder:
     def parameters(self) -> list[Parameter]:
         return self.maker.parameters
 
+    @property
+    def idle_parameters(self) -> int:
+        """Parameters that a token does not pass: those of the experts that were not chosen for it."""
+        return 0
+
     # What a family fills in.
 
     def build(self) -> None:

@@ -42,7 +42,8 @@ class Mixtral(Llama):
     experts are parameters of their own."""
 
     spec: MoeSpec
-    linear_names = ("q_proj", "k_proj", "v_proj", "o_proj")
+    linear_names: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    peft_targets: ClassVar[tuple[str, ...]] = ()
     narrow_weights: ClassVar[bool] = False
     router_first: ClassVar[bool] = True
 

@@ -16,6 +16,20 @@ _MIXTRAL = {"vocab": 32000, "ffn": 14336, "positions": 131072, "kv_heads": 8}
 _QWEN3 = {"vocab": 151936, "hidden": 2048, "layers": 24, "ffn": 6144, "positions": 32768, "kv_heads": 4}
 
 
+def expert_count(read: Reader, default: int) -> int:
+    """How many routed experts: ``num_experts``, or under the name that a saved configuration has."""
+    names = ("num_experts", "num_local_experts", "n_routed_experts")
+    return read.size(next((one for one in names if read.config.get(one) is not None), names[0]), default)
+
+
+def plain_routing(read: Reader) -> None:
+    """Refuse what adds tensors that the programs do not have: a router's loss, noise on what it reads."""
+    if read.flag("output_router_logits", False):
+        raise ModelError("the router's own loss has no program yet", f"{FIELD}.output_router_logits", [False])
+    if read.config.get("router_jitter_noise") not in (None, 0, 0.0):
+        raise ModelError("noise on the router's input has no program yet", f"{FIELD}.router_jitter_noise", [0.0])
+
+
 def chosen_experts(read: Reader, experts: int, default: int) -> int:
     """``num_experts_per_tok``, at most as many as there are."""
     chosen = read.size("num_experts_per_tok", default)
@@ -29,7 +43,8 @@ def chosen_experts(read: Reader, experts: int, default: int) -> int:
 def read_mixtral(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     read = Reader(config)
     common = sizes(read, _MIXTRAL)
-    experts = read.size("num_local_experts", 8)
+    experts = expert_count(read, 8)
+    plain_routing(read)
     window = config.get("sliding_window")
     spec = MoeSpec(
         family="mixtral",
@@ -48,7 +63,8 @@ def read_qwen3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     layers = common["layers"]
     if read.flag("use_sliding_window", False):
         raise ModelError("sliding windows of Qwen3-MoE have no program yet", f"{FIELD}.use_sliding_window", [False])
-    experts = read.size("num_experts", 128)
+    experts = expert_count(read, 128)
+    plain_routing(read)
     step = read.size("decoder_sparse_step", 1)
     named = config.get("mlp_only_layers") or []
     if not isinstance(named, list) or any(isinstance(one, bool) or not isinstance(one, int) for one in named):
