@@ -6,6 +6,7 @@ True
 """
 
 from memcalc.hardware.gpus import Gpu, catalogue, find
-from memcalc.hardware.nvml import LiveGpu, LiveGpus, read
+from memcalc.hardware.live import LiveGpu, LiveGpus, Process
+from memcalc.hardware.nvml import read
 
-__all__ = ["Gpu", "LiveGpu", "LiveGpus", "catalogue", "find", "read"]
+__all__ = ["Gpu", "LiveGpu", "LiveGpus", "Process", "catalogue", "find", "read"]
