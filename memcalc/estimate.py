@@ -10,6 +10,7 @@ from typing import Any
 from memcalc.architectures.decoder import Decoder
 from memcalc.errors import ScenarioError
 from memcalc.hardware.fit import Device, judge
+from memcalc.hardware.machine import Machine
 from memcalc.models import generic
 from memcalc.overhead import Overhead, overhead
 from memcalc.question import Question
@@ -64,16 +65,19 @@ class Estimate:
         )
 
 
-def estimate(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -> Estimate:
+def estimate(
+    scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, machine: Machine | None = None
+) -> Estimate:
     """Estimate the memory of ``scenario``.
 
     Raises MemcalcError (with ``field`` and ``choices``) for what cannot be understood. ``allow_files=False``
-    refuses paths, for scenarios that come from strangers.
+    refuses paths, for scenarios that come from strangers. ``machine``: what is known about this machine's GPUs, for
+    a scenario that names one of them.
 
     >>> round(estimate({"model": "gpt2", "task": "train", "precision": "fp32", "seq_len": 128}).persistent / 1e9, 2)
     1.99
     """
-    return _assemble(lay(scenario, allow_files))
+    return _assemble(lay(scenario, allow_files, Shared(machine=machine)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared
     peak = highest(stages)
     if peak > LIMIT:
         raise ScenarioError(f"the scenario needs {binary(peak)}: sizes beyond {binary(LIMIT)} are refused", "batch")
-    above = overhead(peak, spread(question, peak), checked, question.capability, kernel_scratch(question))
+    measured = device.calibration if device else None
+    above = overhead(peak, spread(question, peak), checked, question.capability, kernel_scratch(question), measured)
     return Laid(question, program, stages, peak, above, device)
 
 

@@ -10,6 +10,7 @@ from memcalc.architectures.decoder import Decoder
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
 from memcalc.hardware.fit import device_for
+from memcalc.hardware.machine import Machine
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.sources import source_of
@@ -65,13 +66,15 @@ class Timeline:
     tensors: tuple[NamedTensor, ...]
 
 
-def timeline(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -> Timeline:
+def timeline(
+    scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, machine: Machine | None = None
+) -> Timeline:
     """Lay out ``scenario`` block by block and name the tensors of its peak, largest first.
 
-    The tensors' sizes sum to the estimate's ``peak.tensors``.
+    The tensors' sizes sum to the estimate's ``peak.tensors``. ``machine``: as for ``estimate``.
     """
     checked = Scenario.read(scenario)
-    device = device_for(checked.hardware)
+    device = device_for(checked.hardware, machine)
     question = Question.read(checked, device.capability if device else 8.0, allow_files)
     program = question.program()
     stages = laid_out(question, program)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memcalc.hardware.calibration import Calibration
 from memcalc.scenario import Scenario
 from memcalc.tensors.tape import Size
 from memcalc.units import MiB
@@ -86,30 +87,53 @@ def context_bytes(capability: float) -> tuple[int, int, int]:
 
 
 def overhead(
-    tensors: Size, spread: tuple[Size, Size], scenario: Scenario, capability: float, scratch: Size
+    tensors: Size,
+    spread: tuple[Size, Size],
+    scenario: Scenario,
+    capability: float,
+    scratch: Size,
+    measured: Calibration | None = None,
 ) -> Overhead:
     """The sums above ``tensors`` (peak bytes). ``spread``: the tensors' own (low, high), wider than the point
-    where the model is only assumed. ``scratch``: what kernels allocate that no trace sees, at most."""
-    workspace = workspace_bytes(capability, scenario.task == "train")
+    where the model is only assumed. ``scratch``: what kernels allocate that no trace sees, at most. ``measured``: the
+    context, workspaces and segments of the very device, in place of the usual ones."""
+    training = scenario.task == "train"
+    workspace = measured.workspace(training) if measured else workspace_bytes(capability, training)
     low_tensors, high_tensors = spread
     allocated = (low_tensors, tensors + workspace, _times(high_tensors, 1 + UNEXPLAINED) + workspace + scratch)
-    _, usual, worst = SLACK[kind_of(scenario)]
+    usual, worst, base = _slack(scenario, measured)
     reserved = (
         _up_to(allocated[0], 2 * MiB),
-        _up_to(_times(allocated[1] + BASE, usual), 2 * MiB),
-        _up_to(_times(allocated[2] + BASE, worst), 2 * MiB),
+        _up_to(_times(allocated[1] + base, usual), 2 * MiB),
+        _up_to(_times(allocated[2] + base, worst), 2 * MiB),
     )
-    context = context_bytes(capability)
+    context = measured.context_range() if measured else context_bytes(capability)
     device = (reserved[0] + context[0], reserved[1] + context[1], reserved[2] + context[2])
     reasons = (
         f"allocated: up to {UNEXPLAINED:.1%} more than tensors and workspaces has been measured, for reasons unknown",
-        f"workspaces: {workspace / MiB:.1f} MiB for cuBLAS at compute capability {capability:g}",
-        f"allocator: reserved is taken as {usual:g} times what is allocated and {BASE // MiB} MiB (once allocated with "
-        f"expandable segments, up to {worst:g} times); nine of ten simulated runs, not measured on a card",
-        f"CUDA context: {context[1] / MiB:.0f} MiB assumed, {context[0] / MiB:.0f} to {context[2] / MiB:.0f} published "
-        "or plausible for this generation",
+        f"workspaces: {workspace / MiB:.1f} MiB for cuBLAS "
+        + (f"measured on this {measured.name}" if measured else f"at compute capability {capability:g}"),
+        f"allocator: reserved is taken as {usual:g} times what is allocated and {base / MiB:.0f} MiB (once allocated "
+        f"with expandable segments, up to {worst:g} times); nine of ten simulated runs, not measured on a card",
+        f"CUDA context: {context[1] / MiB:.0f} MiB "
+        + (
+            f"measured on this {measured.name} (driver {measured.driver}, torch {measured.torch}, {measured.when}), "
+            f"{context[0] / MiB:.0f} bare; {context[2] / MiB:.0f} if as many kernels again are loaded"
+            if measured
+            else f"assumed, {context[0] / MiB:.0f} to {context[2] / MiB:.0f} published or plausible for this generation"
+        ),
     )
     return Overhead(workspace, context[1], allocated, reserved, device, reasons)
+
+
+def _slack(scenario: Scenario, measured: Calibration | None) -> tuple[float, float, int]:
+    """(usual factor, worst factor, BASE). Where expandable segments were measured nothing is lost to 20 MiB segments
+    that are never full: the usual factor is then the lowest."""
+    low, usual, worst = SLACK[kind_of(scenario)]
+    if measured is None:
+        return usual, worst, BASE
+    base = measured.large_segment + 2 * measured.small_segment
+    return (low if measured.expandable else usual), worst, base
 
 
 def _times(size: Size, factor: float) -> Size:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.hardware.fit import Device, device_for
+from memcalc.hardware.machine import Machine
 from memcalc.scenario import Hardware, Scenario, Training
 from memcalc.tensors.tape import Size
 from memcalc.training.step import Micro
@@ -23,11 +24,12 @@ class Shared:
 
     devices: dict[Hardware, Device | None] = field(default_factory=dict)
     tapes: dict[TapeKey, list[Micro]] = field(default_factory=dict)
+    machine: Machine | None = None
 
     def device(self, hardware: Hardware) -> Device | None:
         """The card to judge against."""
         if hardware not in self.devices:
-            self.devices[hardware] = device_for(hardware)
+            self.devices[hardware] = device_for(hardware, self.machine)
         return self.devices[hardware]
 
 

@@ -14,6 +14,7 @@ from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ScenarioError
 from memcalc.estimate import LIMIT, kernel_scratch
 from memcalc.hardware.fit import device_for
+from memcalc.hardware.machine import Machine
 from memcalc.models import generic
 from memcalc.overhead import overhead
 from memcalc.question import Question
@@ -44,9 +45,14 @@ class Sweep:
     device_high: Grid
 
 
-def sweep(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, **axes: Sequence[int]) -> Sweep:
+def sweep(
+    scenario: Mapping[str, Any] | Scenario,
+    allow_files: bool = True,
+    machine: Machine | None = None,
+    **axes: Sequence[int],
+) -> Sweep:
     """Evaluate ``scenario`` over the outer product of ``axes``: ``batch`` and ``seq_len`` for training; ``batch``,
-    ``prompt_tokens`` and ``new_tokens`` for inference.
+    ``prompt_tokens`` and ``new_tokens`` for inference. ``machine``: as for ``estimate``.
 
     >>> sweep({"model": "gpt2", "task": "train"}, batch=[1, 2, 4], seq_len=[128, 256]).tensors.shape
     (3, 2)
@@ -55,7 +61,7 @@ def sweep(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, **ax
     values = {name: _checked(name, given, base.task) for name, given in axes.items()}
     if not values:
         raise ScenarioError("a sweep needs at least one axis", "", _possible(base.task))
-    device = device_for(base.hardware)
+    device = device_for(base.hardware, machine)
     corner = _with(base, {name: max(one) for name, one in values.items()})
     question = Question.read(corner, device.capability if device else 8.0, allow_files)
     shape = tuple(len(one) for one in values.values())
@@ -65,7 +71,8 @@ def sweep(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, **ax
     low, high = _spread(question, values, tensors)
     along = _along(values)
     scratch = kernel_scratch(question, along.get("batch"), along.get("seq_len"))
-    above = overhead(tensors, (low, high), base, question.capability, scratch)
+    measured = device.calibration if device else None
+    above = overhead(tensors, (low, high), base, question.capability, scratch, measured)
     return Sweep(
         {name: list(one) for name, one in values.items()},
         tensors,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from memcalc.hardware import LiveGpu, LiveGpus, nvml
+from memcalc.hardware import LiveGpu, LiveGpus
+from memcalc.hardware.sampler import Sampler
 from memcalc.ui import catalogues, options
 
 SLOW = 30  # seconds; a page takes some 20 ms, a busy machine may take longer
@@ -185,13 +185,16 @@ GPU = LiveGpu(
 )
 
 
+def sees(monkeypatch: pytest.MonkeyPatch, reading: LiveGpus) -> None:
+    """The sampler of all pages reads this from now on."""
+    sampler = Sampler(lambda: reading, every=60)
+    monkeypatch.setattr(catalogues, "sampler", lambda: sampler)
+
+
 @pytest.fixture
-def this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with one GPU of 16 GiB, 3 of them in use."""
-    monkeypatch.setattr(nvml, "read", lambda: LiveGpus("575.1", (GPU,), ""))
-    catalogues.live.clear()
-    yield
-    catalogues.live.clear()
+    sees(monkeypatch, LiveGpus("575.1", (GPU,), ""))
 
 
 @pytest.mark.usefixtures("this_machine")
@@ -206,10 +209,8 @@ def test_a_gpu_of_this_machine_is_shown_and_judged_by_what_is_free() -> None:
 
 
 def test_without_a_driver_one_calm_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "read", lambda: LiveGpus(None, (), "No NVIDIA GPU can be read here."))
-    catalogues.live.clear()
+    sees(monkeypatch, LiveGpus(None, (), "No NVIDIA GPU can be read here."))
     test = page(gpu="This machine: GPU 0")  # a link from a machine that had one
-    catalogues.live.clear()
     assert not test.exception
     assert any("Cards from the catalogue" in one.value for one in test.caption)
     assert any("This machine" in one.value for one in test.info)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from memcalc.errors import HardwareError
-from memcalc.hardware import gpus, nvml
+from memcalc.hardware import gpus, machine
+from memcalc.hardware.calibration import Calibration
+from memcalc.hardware.live import choose, is_live
+from memcalc.hardware.machine import Machine
 from memcalc.scenario import Hardware
+from memcalc.units import binary
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,8 @@ class Device:
     """A card to judge against; sizes in bytes.
 
     ``capacity`` is what processes can use: what the driver reports (``total``) minus what it keeps
-    (``driver_keeps``), and for a live card minus what others use now (``others``).
+    (``driver_keeps``), and for a live card minus what others use now (``others``). ``calibration``: what was measured
+    on a live card, if that is to be used.
     """
 
     name: str
@@ -25,18 +29,20 @@ class Device:
     others: int
     capability: float
     assumptions: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def capacity(self) -> int:
         return self.total - self.driver_keeps - self.others
 
 
-def device_for(hardware: Hardware) -> Device | None:
-    """The card that ``hardware.gpu`` names: of the catalogue, a size, or ``live:N`` (its free memory now)."""
+def device_for(hardware: Hardware, here: Machine | None = None) -> Device | None:
+    """The card that ``hardware.gpu`` names: of the catalogue, a size, or ``live:N`` (its free memory now, as ``here``
+    knows it; without it the GPUs are read)."""
     if hardware.gpu is None:
         return None
-    if hardware.gpu.startswith("live:"):
-        return _live(hardware.gpu)
+    if is_live(hardware.gpu):
+        return _live(hardware.gpu, here or machine.as_read())
     card = gpus.find(hardware.gpu)
     capability = float(f"{card.compute_capability[0]}.{card.compute_capability[1]}") if card.compute_capability else 8.0
     notes = card.assumptions
@@ -45,24 +51,24 @@ def device_for(hardware: Hardware) -> Device | None:
     return Device(card.name, card.total, card.reserved, 0, capability, notes)
 
 
-def _live(name: str) -> Device:
-    found = re.fullmatch(r"live:(\d{1,4})", name)
-    read = nvml.read()
-    choices = [f"live:{one.index}" for one in read.gpus]
-    if found is None or int(found[1]) >= len(read.gpus):
-        raise HardwareError(f"there is no {name[:40]} here. {read.note}".strip(), "hardware.gpu", choices)
-    card = read.gpus[int(found[1])]
+def _live(name: str, machine: Machine) -> Device:
+    card = choose(machine.reading, name)
     if card.free is None:
-        raise HardwareError(f"{name}: the driver does not say how much memory is free", "hardware.gpu", choices)
-    capability = 8.0
+        why = card.reasons.get("free", "the driver does not say how much memory is free")
+        choices = [gpu.select for gpu in machine.reading.gpus if gpu.free is not None]
+        raise HardwareError(f"{name}: {why}", "hardware.gpu", choices)
+    capability, notes = 8.0, [f"capacity is what is free on {card.name} (GPU {card.device}) now"]
     if card.compute_capability:
-        capability = float(f"{card.compute_capability[0]}.{card.compute_capability[1]}")
+        capability = float("{}.{}".format(*card.compute_capability))
+    else:
+        notes.append(f"{card.name}: its compute capability is not known, 8.0 is taken")
     keeps = card.reserved or 0
     total = card.total if card.total is not None else card.free + keeps
-    others = total - keeps - card.free
-    return Device(
-        card.name or name, total, keeps, others, capability, (f"capacity is what is free on {card.name} now",)
-    )
+    own = machine.watched_bytes(card)
+    if own:
+        notes.append(f"the {binary(own)} of process {machine.watched} are counted as free: the estimate stands for it")
+    others = max(0, total - keeps - card.free - own)
+    return Device(card.name, total, keeps, others, capability, tuple(notes), machine.calibration(card))
 
 
 def judge(device: Device, hardware: Hardware, needed: tuple[int, int, int]) -> dict[str, Any]:

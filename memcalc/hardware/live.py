@@ -101,7 +101,7 @@ class LiveGpus:
     cuda: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """``{"driver", "cuda", "gpus": [{"index", "uuid", "name", "total", "used", "free", "reserved", …}], "note"}``."""
+        """``{"driver", "cuda", "gpus": [{"index", "uuid", "name", "total", "used", "free", …}], "note"}``."""
         gpus = [gpu.as_json() for gpu in self.gpus]
         return {"driver": self.driver, "cuda": self.cuda, "gpus": gpus, "note": self.note}
 

@@ -156,17 +156,13 @@ class Sampler:
     def _run(self) -> None:
         while True:
             self.step()
+            longest = max(self.every, NO_DRIVER)
+            time.sleep(min(self.every * 2 ** min(self._failures, 8), longest))
             with self._changed:
-                pause = self.every if not self._failures else min(self.every * 2**self._failures, NO_DRIVER)
-                pause = max(pause, self.every)
-            deadline = self.clock() + pause
-            while self.clock() < deadline:
-                time.sleep(min(0.25, max(0.0, deadline - self.clock())))
-                with self._changed:
-                    if self.clock() - self._asked > IDLE:
-                        self._thread = None
-                        self._close()
-                        return
+                if self.clock() - self._asked > IDLE:
+                    self._thread = None
+                    self._close()
+                    return
 
 
 def _slot(gpu: LiveGpu) -> int:

@@ -10,6 +10,7 @@ for, and never more than ``MOST_STUCK`` of them exist.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -109,10 +110,8 @@ def _listen(child: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
             lines.put(line)
     lines.put("")
     if child.stdin is not None:
-        try:
+        with contextlib.suppress(OSError):
             child.stdin.close()
-        except OSError:
-            pass
 
 
 def read_within(patience: float = PATIENCE) -> LiveGpus:

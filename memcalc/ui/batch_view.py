@@ -13,7 +13,7 @@ from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.hardware.fit import device_for
 from memcalc.scenario import Scenario
-from memcalc.ui import figures, words
+from memcalc.ui import catalogues, figures, words
 from memcalc.ui.colours import COLOURS, LINE
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
@@ -54,7 +54,7 @@ def lines(settings: Settings, batches: Sequence[int]) -> tuple[list[Line], list[
     found, refused = [], []
     for title, scenario in (("Training", settings.training()), ("Inference", settings.inference())):
         try:
-            one = memcalc.sweep(scenario, batch=list(batches), allow_files=False)
+            one = memcalc.sweep(scenario, False, catalogues.machine(), batch=list(batches))
         except MemcalcError as error:
             refused.append(error)
             continue
@@ -66,7 +66,7 @@ def capacity(settings: Settings) -> tuple[str, int] | None:
     """What to call the chosen card, and what processes can use of it."""
     if not settings.gpu:
         return None
-    device = device_for(Scenario.read(settings.inference()).hardware)
+    device = device_for(Scenario.read(settings.inference()).hardware, catalogues.machine())
     return (words.card(settings.gpu, device.name), device.capacity) if device else None
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
 import streamlit as st
 
-from memcalc.hardware import gpus, nvml
+from memcalc.hardware import gpus
+from memcalc.hardware.calibration import Kept, load
+from memcalc.hardware.machine import Machine
+from memcalc.hardware.sampler import Sampler, View
 from memcalc.models import catalogue
+
+FIRST_LOOK: Final = 2.0  # seconds
 
 
 @st.cache_data(show_spinner=False)
@@ -31,7 +36,23 @@ def cards() -> list[str]:
     return [gpu.name for gpu in gpus.catalogue()]
 
 
-@st.cache_data(ttl=2, show_spinner=False)
-def live() -> dict[str, Any]:
-    """One shared sample of this machine's GPUs, at most two seconds old: ``{"driver", "gpus", "note"}``."""
-    return nvml.read().as_json()
+@st.cache_resource(show_spinner=False)
+def sampler() -> Sampler:
+    """The one sampler of this machine's GPUs, for all visitors."""
+    return Sampler()
+
+
+def live() -> View:
+    """What the sampler saw last. Only the first visitor of a new server waits for it, and not long."""
+    return sampler().view(FIRST_LOOK)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def measured() -> Kept:
+    """What was measured on this machine's GPUs, from its file."""
+    return load()
+
+
+def machine() -> Machine:
+    """What estimates may know about this machine: the newest reading and what was measured."""
+    return Machine(live().reading, measured().calibrations)

@@ -88,7 +88,7 @@ def allowed() -> dict[str, Collection[str] | None]:
 
 def card_choices() -> dict[str, str | None]:
     """The selector's entries by label; this machine's own GPUs come first."""
-    here = {f"This machine: GPU {gpu['index']}": f"live:{gpu['index']}" for gpu in catalogues.live()["gpus"]}
+    here = {f"This machine: GPU {gpu.device}": gpu.select for gpu in catalogues.live().reading.gpus}
     sizes = {size.replace("GB", " GB card"): size for size in options.CARD_SIZES}
     return {**here, **sizes, **{name: name for name in catalogues.cards()}, "No card": None}
 

@@ -51,7 +51,7 @@ def _reach(asked: str, axis: str) -> int:
 
     def taken(number: int) -> bool:
         try:
-            memcalc.sweep(json.loads(asked), allow_files=False, **{axis: [number]})
+            memcalc.sweep(json.loads(asked), False, None, **{axis: [number]})
         except MemcalcError:
             return False
         return True
@@ -76,7 +76,7 @@ def _most(asked: str, axis: str, limit: int) -> int:
     step = float(high) ** (1 / POINTS)
     points = sorted({min(ceiling, max(1, round(step**power))) for power in range(POINTS + 1)}) if ceiling else []
     while points:
-        found = memcalc.sweep(scenario, allow_files=False, **{axis: points})
+        found = memcalc.sweep(scenario, False, None, **{axis: points})
         fits = [one for one, size in zip(points, found.device_high.tolist(), strict=True) if size <= limit]
         low = max([low, *fits])
         high = min([high, *(one for one in points if one > low)])

@@ -1,4 +1,4 @@
-"""This machine's own GPUs, read every few seconds, away from the path of the sliders."""
+"""This machine's own GPUs beside the first page's controls, away from the path of the sliders."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from memcalc import units
 from memcalc.ui import catalogues
 from memcalc.ui.words import plain
 
-EVERY = 3  # seconds
+PAGE = "pages/views/gpus.py"
 
 
 def show() -> None:
     """The GPUs of the machine that runs the dashboard, or one calm sentence when there are none."""
-    sample = catalogues.live()
-    if not sample["gpus"]:
-        why = plain(sample["note"] or "No NVIDIA GPU was found here.")
+    view = catalogues.live()
+    if not view.devices:
+        why = plain(view.reading.note or view.trouble or "No NVIDIA GPU was found here.")
         st.caption(f"**GPUs in this machine**: {why} Cards from the catalogue work all the same.")
         return
     st.markdown("**GPUs in this machine**")
-    _cards()
+    st.fragment(_cards, run_every=catalogues.sampler().every)()
 
 
-@st.fragment(run_every=EVERY)
 def _cards() -> None:
-    sample = catalogues.live()
     with st.grid(3, min_column_width=240):
-        for gpu in sample["gpus"]:
-            total, used, free = (int(gpu.get(name) or 0) for name in ("total", "used", "free"))
+        for seen in catalogues.live().devices:
+            gpu = seen.gpu
             with st.container(border=True, gap="xsmall"):
-                st.markdown(f"GPU {int(gpu['index'])}: {plain(gpu['name'])}")
-                st.progress(min(1.0, used / total) if total else 0.0)
-                whole = f"{units.binary(total)} ({units.decimal(total)})"
-                st.caption(f"{units.binary(free)} free, {units.binary(used)} used of {whole}")
+                st.markdown(f"GPU {gpu.device}: {plain(gpu.name)}")
+                if gpu.total is None or gpu.used is None or gpu.free is None or seen.why:
+                    st.caption(plain(f"– ({seen.why or gpu.reasons.get('total', 'not told')})"))
+                    continue
+                st.progress(min(1.0, gpu.used / gpu.total))
+                whole = f"{units.binary(gpu.total)} ({units.decimal(gpu.total)})"
+                st.caption(f"{units.binary(gpu.free)} free, {units.binary(gpu.used)} used of {whole}")

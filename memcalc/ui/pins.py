@@ -48,7 +48,7 @@ def check(scenario: Any) -> Json:
     if not size and (not isinstance(model, str) or model not in catalogues.models()):
         raise ValueError('its model must be a name of the catalogue, or {"parameters": a number}')
     try:
-        memcalc.estimate(scenario, allow_files=False)
+        memcalc.estimate(scenario, False, catalogues.machine())
     except MemcalcError as error:
         raise ValueError(error.message) from None
     except (ArithmeticError, RecursionError, TypeError):

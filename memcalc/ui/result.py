@@ -11,7 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 import memcalc
 from memcalc.errors import MemcalcError
-from memcalc.ui import figures, markup, words
+from memcalc.hardware.live import is_live
+from memcalc.hardware.machine import Machine
+from memcalc.ui import catalogues, figures, markup, words
 from memcalc.ui.ledger import Run, run
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
@@ -21,11 +23,11 @@ def ask(title: str, scenario: dict[str, Any]) -> Run:
     """The core's answer. A visitor who moves one task's control, or comes back, does not pay for the other again."""
     gpu = scenario.get("hardware", {}).get("gpu", "")
     asked = json.dumps(scenario)
-    return _fresh(title, asked) if gpu.startswith("live:") else _remembered(title, asked)
+    return _fresh(title, asked, catalogues.machine()) if is_live(gpu) else _remembered(title, asked)
 
 
-def _fresh(title: str, asked: str) -> Run:
-    return run(title, memcalc.estimate(json.loads(asked), allow_files=False).as_dict())
+def _fresh(title: str, asked: str, machine: Machine | None = None) -> Run:
+    return run(title, memcalc.estimate(json.loads(asked), False, machine).as_dict())
 
 
 #: Answers depend on nothing but the question, so all visitors may share them; nobody changes one.

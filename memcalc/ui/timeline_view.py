@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import memcalc
 from memcalc.errors import MemcalcError
-from memcalc.ui import controls, figures, result, timeline_figures, timeline_markup, timeline_words
+from memcalc.ui import catalogues, controls, figures, result, timeline_figures, timeline_markup, timeline_words
 from memcalc.ui.colours import LABELS
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
@@ -41,7 +41,7 @@ def choices(view: str) -> list[str]:
 
 def _laid(asked: str, task: str, overhead: tuple[tuple[str, int], ...]) -> tuple[Strip, list[Row]]:
     """The chart's steps and the table's rows for a scenario."""
-    found = memcalc.timeline(json.loads(asked), allow_files=False)
+    found = memcalc.timeline(json.loads(asked), False, catalogues.machine())
     above = dict(overhead)
     return strip(found.points, found.peak, task, sum(above.values())), rows(found.tensors, above)
 
