@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -80,6 +81,7 @@ def _traced(scenario: Any) -> dict[str, Any]:
     def tell(phase: str) -> None:
         print(f"\rtracing {time.monotonic() - begun:6.1f} s  {phase:<24}", end="", file=sys.stderr, flush=True)
 
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported: nothing is fetched
     try:
         from memcalc.trace.answer import traced_estimate
 

@@ -6,6 +6,8 @@ other versions of either may hold a few bytes more or less, so those comparisons
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +123,34 @@ def test_equals_the_record_to_the_byte(name: str) -> None:
     assert (found.tensors, found.phase, found.step, found.persistent) == (peak, phase, step, persistent)
     assert {key: found.phases[key] for key in phases} == phases
     assert sum(found.at_peak.values()) == found.tensors
+
+
+def _sample() -> dict[str, dict[str, Any]]:
+    """The smallest training (with AdamW: others may need a package) and inference case of every family on record."""
+    smallest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted((Path(__file__).parent / "data").glob("traces*.json")):
+        for case in json.loads(path.read_text("utf-8")):
+            if case["scenario"].get("training", {}).get("optimizer", "adamw") != "adamw":
+                continue
+            kind = (case["scenario"]["model"]["config"]["model_type"], case["scenario"]["task"])
+            held = smallest.get(kind)
+            if held is None or case["expect"]["tensors"] < held["expect"]["tensors"]:
+                smallest[kind] = case
+    return {case["name"]: case for case in smallest.values()}
+
+
+SAMPLE = _sample()
+
+
+@recorded_versions
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_sample_of_the_record_is_traced_anew(name: str) -> None:
+    case = SAMPLE[name]
+    if case["scenario"].get("training", {}).get("method") == "lora":
+        pytest.importorskip("peft")
+    found = trace(case["scenario"]).expect()
+    for part in ("parameters", "persistent", "tensors", "phase", "step", "at_peak"):
+        assert found[part] == case["expect"][part], part
 
 
 def test_the_same_scenario_gives_the_same_log() -> None:

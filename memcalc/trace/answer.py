@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memcalc.allocator.replay import Replay, replay
 from memcalc.allocator.workspaces import with_workspaces
@@ -20,21 +21,34 @@ from memcalc.trace import trace
 from memcalc.trace.result import COMPONENTS, Trace, phase_kind, phase_step
 from memcalc.units import MiB
 
+if TYPE_CHECKING:
+    from memcalc.trace.factory import Batch, Factory
+
 MOST_TENSORS = 60
 """Groups of equal tensors that are listed at the peak."""
 
 
-def traced_estimate(raw: Mapping[str, Any], tell: Callable[[str], None] | None = None) -> dict[str, Any]:
+def traced_estimate(
+    raw: Mapping[str, Any],
+    tell: Callable[[str], None] | None = None,
+    factory: Factory | None = None,
+    batch: Batch | None = None,
+) -> dict[str, Any]:
     """Trace ``raw`` and answer as ``estimate`` does, with the largest ``tensors`` at the peak beside it.
 
-    ``tell`` is given the name of each phase of the run as it begins. Sizes in bytes. ``peak.reserved`` is the event
+    ``tell`` is given the name of each phase of the run as it begins. ``factory`` and ``batch``: any torch module
+    instead of the scenario's model (``memcalc.trace.factory``). Sizes in bytes. ``peak.reserved`` is the event
     log replayed through a simulated caching allocator, library workspaces included.
     """
+    if factory is not None:
+        raw = {**raw, "model": {"factory": factory if isinstance(factory, str) else _name(factory)}}
     scenario = Scenario.read(raw)
+    begun = time.monotonic()
     device = device_for(scenario.hardware)
     capability = device.capability if device else 8.0
     shown, assumptions = _understood(raw, scenario, capability)
-    found = trace({**shown, "model": _resolved(raw["model"])}, modules=True, tell=tell)
+    model = raw["model"] if factory is not None else _resolved(raw["model"])
+    found = trace({**shown, "model": model}, True, tell, factory, batch)
     training = scenario.task == "train"
     workspace = workspace_bytes(capability, training)
     replayed = replayed_with_workspaces(found, workspace, training)
@@ -83,7 +97,13 @@ def traced_estimate(raw: Mapping[str, Any], tell: Callable[[str], None] | None =
             "published or plausible for this generation",
         ],
         "tensors": tensors(found),
+        "seconds": round(time.monotonic() - begun, 1),
     }  # fmt: skip
+
+
+def _name(factory: Any) -> str:
+    """``"package.module:callable"``."""
+    return f"{getattr(factory, '__module__', '?')}:{getattr(factory, '__qualname__', type(factory).__name__)}"
 
 
 def _understood(raw: Mapping[str, Any], scenario: Scenario, capability: float) -> tuple[dict[str, Any], list[str]]:
@@ -106,7 +126,7 @@ def _understood(raw: Mapping[str, Any], scenario: Scenario, capability: float) -
 
 def _resolved(model: Any) -> Any:
     """The model as the tracer takes it: a catalogue name and a path become their configuration."""
-    if not isinstance(model, str) or re.fullmatch(r"[\w.]+:\w+", model):
+    if not isinstance(model, str):
         return model
     if model.endswith(".json") or model.startswith(("/", "./", "../", "~")):
         place = Path(model).expanduser()

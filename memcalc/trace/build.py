@@ -1,12 +1,12 @@
 """A real model on the fake GPU, and a batch for it.
 
-Models come from Hugging Face configuration objects, from timm and torchvision; ``module:callable`` names a factory
-that returns any ``torch.nn.Module`` (called with no argument) for architectures that none of them has.
+Models come from Hugging Face configuration objects, from timm and torchvision; from Python, a factory may give any
+``torch.nn.Module`` (``memcalc.trace.factory``). Only code of installed packages is run: what a configuration says
+about code elsewhere (``auto_map``, kernels of the hub) is dropped.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ import transformers
 from transformers import initialization
 
 from memcalc.errors import ModelError
+from memcalc.trace.factory import made
 from memcalc.trace.pictures import classifier
 from memcalc.trace.recipe import Recipe
 
@@ -47,16 +48,15 @@ def build_model(recipe: Recipe) -> torch.nn.Module:
 
 def _bare_model(recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
     source = recipe.model
-    if isinstance(source, str) and ":" in source:
-        module, _, name = source.partition(":")
+    if recipe.factory is not None:
         with DEVICE:
-            return getattr(importlib.import_module(module), name)().to(dtype)
+            return made(recipe.factory).to(dtype)
     for library in ("timm", "torchvision"):
         if isinstance(source, dict) and library in source:
             with DEVICE:
                 return classifier(library, source[library]).to(dtype)
     if not (isinstance(source, dict) and isinstance(source.get("config"), dict)):
-        raise ModelError("the tracer needs a model's configuration, or a module:callable", "model")
+        raise ModelError("the tracer runs a model's own code: it needs a catalogue name or a configuration", "model")
     config, head = configuration(source["config"])
     if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
         # Lives in the generation configuration of released models; which token it is does not matter.
@@ -75,25 +75,41 @@ def _bare_model(recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
 
 def configuration(values: dict[str, Any]) -> tuple[Any, Any]:
     """The configuration object and the model class that a ``config.json`` stands for."""
-    values = dict(values)
+    values = _local(values)
     kind = values.pop("model_type", None)
-    if kind is None:
+    if not isinstance(kind, str):
         raise ModelError("the configuration has no model_type", "model.config.model_type")
-    for name in ("dtype", "torch_dtype", "transformers_version", "output_attentions"):
-        values.pop(name, None)
     try:
         config = transformers.AutoConfig.for_model(kind, **values)
     except ValueError as error:
         raise ModelError(f"transformers does not know the model type {kind!r}", "model.config.model_type") from error
     for architecture in values.get("architectures") or []:
-        head = getattr(transformers, architecture, None)
-        if head is not None:
+        head = getattr(transformers, str(architecture), None)
+        if isinstance(head, type) and issubclass(head, transformers.PreTrainedModel):
             return config, head
     for name in _AUTO_HEADS:
         mapping = getattr(transformers, name)._model_mapping
         if type(config) in mapping:
             return config, mapping[type(config)]
     raise ModelError(f"transformers has no head for {kind!r}", "model.config.model_type")
+
+
+_DROPPED = {
+    # formats and versions that the scenario decides
+    "dtype", "torch_dtype", "transformers_version", "output_attentions", "quantization_config",
+    # what would fetch code or kernels from elsewhere
+    "auto_map", "_name_or_path", "_attn_implementation", "attn_implementation", "_attn_implementation_internal",
+    "_experts_implementation", "experts_implementation",
+}  # fmt: skip
+
+
+def _local(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what must not decide here, parts of composite models included."""
+    return {
+        name: _local(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if name not in _DROPPED
+    }
 
 
 def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
@@ -123,7 +139,9 @@ def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
 
 
 def _freeze_all_but_head(model: torch.nn.Module) -> None:
-    base = getattr(model, model.base_model_prefix)
+    base = getattr(model, getattr(model, "base_model_prefix", ""), None)
+    if base is None:
+        raise ModelError("head-only training needs a transformers model", "training.method")
     for parameter in base.parameters():
         parameter.requires_grad_(False)
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
@@ -142,6 +160,8 @@ def hidden_matrices(model: torch.nn.Module) -> set[int]:
 
 def training_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
     """Inputs and labels of one micro-batch on the fake GPU, int64 tokens and pixels in the parameters' format."""
+    if recipe.make_batch is not None:
+        return given_batch(model, recipe)
     batch = inputs(model, recipe, recipe.seq_len)
     name = type(model).__name__ if not hasattr(model, "get_base_model") else type(model.get_base_model()).__name__
     rows = recipe.batch
@@ -156,7 +176,11 @@ def training_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Te
 
 def inputs(model: torch.nn.Module, recipe: Recipe, length: int | None) -> dict[str, torch.Tensor]:
     """What the model reads, without labels: pixels, spectra or ``length`` tokens a row."""
-    config = model.config
+    if recipe.make_batch is not None:
+        return given_batch(model, recipe)
+    config = getattr(model, "config", None)
+    if config is None:
+        raise ModelError("a model without a configuration needs batch=, a callable that makes what it reads", "batch")
     rows = recipe.batch
     kind = getattr(model, "main_input_name", "input_ids")
     dtype = DTYPES[recipe.storage_format]
@@ -173,6 +197,13 @@ def inputs(model: torch.nn.Module, recipe: Recipe, length: int | None) -> dict[s
     if recipe.padded:
         batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     return batch
+
+
+def given_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """What the caller's function makes, on the fake GPU."""
+    assert recipe.make_batch is not None
+    with DEVICE:
+        return dict(recipe.make_batch(model, recipe.batch))
 
 
 def default_length(config: Any) -> int:

@@ -36,6 +36,8 @@ class ImageClassification(torch.nn.Module):  # type: ignore[misc]  # torch is op
 
 def classifier(library: str, name: str) -> ImageClassification:
     """The model ``name`` of ``timm`` or ``torchvision``, without weights, on the current default device."""
+    if not isinstance(name, str) or ":" in name:  # timm would fetch what has a scheme
+        raise ModelError(f"{name!r} is no name of a {library} model", f"model.{library}")
     try:
         module = importlib.import_module("timm" if library == "timm" else "torchvision.models")
     except ImportError as error:

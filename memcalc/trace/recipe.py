@@ -42,6 +42,8 @@ class Recipe:
     new_tokens: int = 128
     runtime: str = "transformers"
     logits: str = "last"
+    factory: Any = None
+    make_batch: Any = None
 
     @property
     def storage_format(self) -> str:
@@ -65,12 +67,13 @@ def _choice(value: Any, field_name: str, choices: tuple[str, ...]) -> Any:
     return value
 
 
-def read(scenario: Mapping[str, Any]) -> Recipe:
-    """A contract scenario as a recipe. Fields that the tracer cannot follow are errors, never ignored."""
+def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = None) -> Recipe:
+    """A contract scenario as a recipe. Fields that the tracer cannot follow are errors, never ignored. ``factory``
+    and ``make_batch`` come from Python only (see ``memcalc.trace.factory``)."""
     train = {k: v for k, v in (scenario.get("training") or {}).items() if v is not None}
     infer = {k: v for k, v in (scenario.get("inference") or {}).items() if v is not None}
     task = _choice(scenario.get("task", "infer"), "task", ("train", "infer"))
-    if "model" not in scenario:
+    if factory is None and scenario.get("model") is None:
         raise ScenarioError("a scenario needs a model", "model")
     for name in ("liger", "activation_offload"):
         if task == "train" and train.get(name):
@@ -85,7 +88,7 @@ def read(scenario: Mapping[str, Any]) -> Recipe:
         if name in train:
             options[name] = train[name]
     return Recipe(
-        model=scenario["model"],
+        model=scenario.get("model"),
         task=task,
         precision=_choice(scenario.get("precision", "bf16"), "precision", PRECISIONS),
         batch=int(scenario.get("batch") or 1),
@@ -112,4 +115,6 @@ def read(scenario: Mapping[str, Any]) -> Recipe:
         new_tokens=int(infer.get("new_tokens", 128)),
         runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),
         logits=_choice(infer.get("logits", "last"), "inference.logits", ("last", "all")),
+        factory=factory,
+        make_batch=make_batch,
     )

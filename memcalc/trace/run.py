@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from memcalc.trace import build
+from memcalc.trace.factory import loss_of
 from memcalc.trace.ledger import Ledger
 from memcalc.trace.optimizers import Stepper
 from memcalc.trace.recipe import Recipe
@@ -36,7 +37,7 @@ def train(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
                 _claim_inputs(batch, ledger)
             with _saved_marked(ledger), _autocast(recipe):
                 outputs = model(**batch, use_cache=False) if _takes_cache(model) else model(**batch)
-                loss = outputs.loss
+                loss = loss_of(outputs)
                 if recipe.grad_accumulation > 1:
                     loss = loss / recipe.grad_accumulation
             ledger.phase(f"{name}.fwd_end")
@@ -61,7 +62,7 @@ def train(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
 def infer(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
     """One forward pass, or prefill and decode with a growing cache."""
     with torch.no_grad():
-        if recipe.runtime == "forward":
+        if recipe.runtime == "forward" or not _takes_cache(model):
             ledger.phase("forward")
             length = recipe.prompt_tokens if recipe.seq_len is None else recipe.seq_len
             batch = build.inputs(model, recipe, length)
@@ -149,7 +150,7 @@ def _claim_cache(cache: Any, ledger: Ledger) -> None:
 
 
 def _takes_cache(model: torch.nn.Module) -> bool:
-    return hasattr(model.config, "use_cache")
+    return hasattr(getattr(model, "config", None), "use_cache")
 
 
 def _autocast(recipe: Recipe) -> contextlib.AbstractContextManager[Any]:

@@ -12,20 +12,25 @@ from typing import Any
 import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from memcalc.errors import ScenarioError
+from memcalc.errors import MemcalcError, ModelError, ScenarioError
 from memcalc.trace import build, run
 from memcalc.trace import recipe as recipes
 from memcalc.trace.cuda_rules import cuda_rules
+from memcalc.trace.factory import Batch, Factory
 from memcalc.trace.ledger import Ledger
 from memcalc.trace.reading import read_ledger
 from memcalc.trace.result import Trace
 
 
 def run_scenario(
-    scenario: Mapping[str, Any], modules: bool = False, tell: Callable[[str], None] | None = None
+    scenario: Mapping[str, Any],
+    modules: bool = False,
+    tell: Callable[[str], None] | None = None,
+    factory: Factory | None = None,
+    batch: Batch | None = None,
 ) -> Trace:
     """Trace a contract scenario; see ``memcalc.trace.trace``."""
-    recipe = recipes.read(scenario)
+    recipe = recipes.read(scenario, factory, batch)
     wish = "flash" if recipe.attention in ("sdpa", "eager") else recipe.attention
     ledger = Ledger(tell)
     if tell is not None:
@@ -34,7 +39,7 @@ def run_scenario(
     def keep(copy: torch.Tensor) -> None:
         ledger.claim(copy, "activations")
 
-    with _quiet(), cuda_rules(wish, keep) as kernels:
+    with _offline(), _quiet(), cuda_rules(wish, keep) as kernels, _model_code():
         model = build.build_model(recipe)
         # Collected garbage must not be counted as a free of the run, nor cyclic garbage live on by chance.
         gc.collect()
@@ -149,6 +154,31 @@ def _module_names(model: torch.nn.Module, ledger: Ledger) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def _model_code() -> Iterator[None]:
+    """What model code raises is an answer to the scenario: this model cannot be run so."""
+    try:
+        yield
+    except MemcalcError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"the model's own code fails: {type(error).__name__}: {said}", "model") from error
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Nothing is fetched: a configuration is all that a trace needs."""
+    import huggingface_hub.constants as hub
+
+    before = hub.HF_HUB_OFFLINE
+    hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
 
 
 @contextlib.contextmanager
