@@ -62,6 +62,9 @@ def sweep(
     if not values:
         raise ScenarioError("a sweep needs at least one axis", "", _possible(base.task))
     device = device_for(base.hardware, machine)
+    if base.task == "infer" and base.inference.prompt_tokens is None and "prompt_tokens" not in values:
+        # A prompt that was not given is that of the scenario itself, not of the largest corner.
+        base = Question.read(base, allow_files=allow_files).scenario
     corner = _with(base, {name: max(one) for name, one in values.items()})
     question = Question.read(corner, device.capability if device else 8.0, allow_files)
     shape = tuple(len(one) for one in values.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memcalc.errors import HardwareError
@@ -38,7 +38,9 @@ class Device:
 
 def device_for(hardware: Hardware, here: Machine | None = None) -> Device | None:
     """The card that ``hardware.gpu`` names: of the catalogue, a size, or ``live:N`` (its free memory now, as ``here``
-    knows it; without it the GPUs are read)."""
+    knows it; without it the GPUs are read); with ``hardware.free`` a card of which only so much is free."""
+    if hardware.free is not None:
+        return _partly_free(hardware, hardware.free, here)
     if hardware.gpu is None:
         return None
     if is_live(hardware.gpu):
@@ -49,6 +51,21 @@ def device_for(hardware: Hardware, here: Machine | None = None) -> Device | None
     if card.vendor != "NVIDIA":
         notes = (*notes, f"{card.name}: workspaces, context and attention kernels are taken as on an NVIDIA card")
     return Device(card.name, card.total, card.reserved, 0, capability, notes)
+
+
+def _partly_free(hardware: Hardware, free: int, here: Machine | None) -> Device:
+    """A card of which ``free`` bytes are free, as somebody read them off it."""
+    note = f"capacity is the {binary(free)} that were given as free"
+    named = device_for(replace(hardware, free=None), here)
+    if named is None:
+        note += "; the card is not named: workspaces, context and attention kernels are those of compute capability 8.0"
+        return Device("your card", free, 0, 0, 8.0, (note,))
+    taken = named.total - named.driver_keeps - free
+    if taken < 0:
+        # No card has more free than it holds; another driver or setting (ECC) reports another total.
+        note += f", more than is known of the {named.name}"
+        return replace(named, total=free, driver_keeps=0, others=0, assumptions=(*named.assumptions, note))
+    return replace(named, others=taken, assumptions=(*named.assumptions, note))
 
 
 def _live(name: str, machine: Machine) -> Device:

@@ -66,7 +66,7 @@ class Scenario:
             found["training"] = self.training.as_dict()
         else:
             found["inference"] = self.inference.as_dict()
-        found["hardware"] = self.hardware.as_dict() if self.hardware.gpu or self.hardware.reserve else None
+        found["hardware"] = self.hardware.as_dict() if self.hardware != Hardware() else None
         return found
 
 

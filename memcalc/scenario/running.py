@@ -47,7 +47,8 @@ def read_hardware(top: Fields) -> Hardware:
     gpu = read.get("gpu")
     if gpu is not None and not isinstance(gpu, str):
         raise ScenarioError("hardware.gpu must be the name of a GPU, a size such as 16GB, or live:0", "hardware.gpu")
-    found = Hardware(gpu, read.whole("count", 1), read.whole("reserve", 0, low=0, high=2**50))
+    free = None if read.get("free") is None else read.whole("free", 0, low=0, high=2**50)
+    found = Hardware(gpu, read.whole("count", 1), read.whole("reserve", 0, low=0, high=2**50), free)
     read.finish()
     return found
 

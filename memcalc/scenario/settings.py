@@ -87,11 +87,14 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A GPU by name (or "16GB", "live:0") and the bytes to keep free on it."""
+    """A GPU by name (or "16GB", "live:0") and the bytes to keep free on it. ``free``: the bytes that are free on it
+    now, as its owner's nvidia-smi says, in place of its whole capacity."""
 
     gpu: str | None = None
     count: int = 1
     reserve: int = 0
+    free: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"gpu": self.gpu, "count": self.count, "reserve": self.reserve}
+        found: dict[str, Any] = {"gpu": self.gpu, "count": self.count, "reserve": self.reserve}
+        return found if self.free is None else {**found, "free": self.free}

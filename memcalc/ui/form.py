@@ -1,23 +1,19 @@
 """Settings as rows of a table: what a control is called, where its value goes in the scenario, what it may be.
 
-The choices come from the core itself: a setting is asked for with an impossible value, and the refusal
-lists what the core understands. What the core learns therefore appears on the pages by itself, and what it
-does not support yet is not offered. No Streamlit in here.
+The choices come from the core itself (``memcalc.scenario.choices``): what it learns appears on the pages by itself,
+and what it does not support yet is not offered. No Streamlit in here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
-from memcalc.errors import MemcalcError
-from memcalc.scenario import Scenario
+from memcalc.scenario.choices import accepted, known_values
+from memcalc.scenario.paths import Json, get, put
 
-Json = dict[str, Any]
-#: What no field of the scenario may be.
-IMPOSSIBLE = "?"
+__all__ = ["Json", "Setting", "accepted", "fill", "get", "known_values", "put"]
 
 
 def _always(_scenario: Json) -> bool:
@@ -86,51 +82,6 @@ class Setting:
         if self.kind == "switch":
             return ["true", "false"]
         return [self.name(value) for value in self.values()]
-
-
-def get(scenario: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path, or None."""
-    found: Any = scenario
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
-
-
-def put(scenario: Json, path: str, value: Any) -> Json:
-    """A copy of the scenario with one value changed; None takes it out."""
-    name, _, rest = path.partition(".")
-    if rest:
-        return {**scenario, name: put(scenario.get(name) or {}, rest, value)}
-    if value is None:
-        return {key: held for key, held in scenario.items() if key != name}
-    return {**scenario, name: value}
-
-
-def _probe(path: str, value: Any) -> MemcalcError | None:
-    task = "infer" if path.startswith("inference.") else "train"
-    scenario = put({"model": "gpt2", "task": task}, path, value)
-    if path == "training.base_weights":
-        scenario = put(scenario, "training.method", "qlora")
-    elif path.startswith("training.lora"):
-        scenario = put(scenario, "training.method", "lora")
-    try:
-        Scenario.read(scenario)
-    except MemcalcError as error:
-        return error
-    return None
-
-
-@lru_cache(maxsize=256)
-def known_values(path: str) -> tuple[Any, ...]:
-    """What the core understands in a field, as its refusal of an impossible value lists it."""
-    error = _probe(path, IMPOSSIBLE)
-    return tuple(error.choices) if error and error.field == path else ()
-
-
-@lru_cache(maxsize=256)
-def accepted(path: str, value: Any) -> bool:
-    """Whether the core understands one value."""
-    return _probe(path, value) is None
 
 
 def fill(scenario: Json, settings: tuple[Setting, ...], states: Mapping[str, Any]) -> Json:
