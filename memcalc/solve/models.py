@@ -1,0 +1,74 @@
+"""The largest model that fits: of a family, or of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memcalc.errors import MemcalcError, ScenarioError
+from memcalc.models import catalogue
+from memcalc.models.families import SIZES, families, family
+from memcalc.scenario.paths import put
+from memcalc.shared import Shared
+from memcalc.solve.verdict import Verdict, verdict
+
+ANY = "any size"
+"""The family of decoders that are known by their size only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVerdict:
+    """A model and the card's verdict on it; ``refusal`` where the scenario is impossible with it."""
+
+    model: Any
+    name: str
+    parameters: int
+    verdict: Verdict | None
+    refusal: str = ""
+
+
+def models_that_fit(scenario: Mapping[str, Any], of: str | None = None, allow_files: bool = True) -> list[ModelVerdict]:
+    """The verdict on every model of a family (the scenario model's own, if none is named), from the largest down.
+
+    >>> [one.name for one in models_that_fit({"model": "gpt2", "hardware": {"gpu": "8GB"}}) if one.verdict.fits]
+    ['gpt2-xl', 'gpt2-large', 'gpt2-medium', 'gpt2']
+    """
+    shared, found = Shared(), []
+    for model, name, parameters in reversed(_members(scenario, of)):
+        try:
+            found.append(ModelVerdict(model, name, parameters, _judged(scenario, model, shared, allow_files)))
+        except ScenarioError as error:
+            if error.field.startswith("hardware"):
+                raise
+            found.append(ModelVerdict(model, name, parameters, None, error.message))
+    return found
+
+
+def largest_model(scenario: Mapping[str, Any], of: str | None = None, allow_files: bool = True) -> ModelVerdict | None:
+    """The largest model of a family that fits; None if none does."""
+    return next((one for one in models_that_fit(scenario, of, allow_files) if one.verdict and one.verdict.fits), None)
+
+
+def _judged(scenario: Mapping[str, Any], model: Any, shared: Shared, allow_files: bool) -> Verdict:
+    shared.tapes.clear()
+    return verdict(put(dict(scenario), "model", model), shared, allow_files)
+
+
+def _members(scenario: Mapping[str, Any], of: str | None) -> list[tuple[Any, str, int]]:
+    """(the scenario's model, its name, its parameters), from the smallest up."""
+    model = scenario.get("model")
+    if of is None:
+        of = ANY if isinstance(model, Mapping) and "parameters" in model else family(_named(model))
+    if of == ANY:
+        return [({"parameters": size}, f"{size:,} parameters", size) for size in SIZES]
+    if of not in families():
+        raise ScenarioError(f"the catalogue has no family called {of[:60]!r}", "model", [*families(), ANY])
+    return [(name, name, catalogue.entries()[name].parameters) for name in families()[of]]
+
+
+def _named(model: Any) -> str:
+    try:
+        return catalogue.find(model).name if isinstance(model, str) else ""
+    except MemcalcError:
+        return ""
