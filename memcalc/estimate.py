@@ -77,7 +77,7 @@ def estimate(
     >>> round(estimate({"model": "gpt2", "task": "train", "precision": "fp32", "seq_len": 128}).persistent / 1e9, 2)
     1.99
     """
-    return _assemble(lay(scenario, allow_files, Shared(machine=machine)))
+    return _assemble(lay(scenario, allow_files, Shared(machine=machine, whole=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,10 @@ class Question:
         elif key in self.shared.tapes:
             micros = self.shared.tapes[key]
         else:
-            micros = self.shared.tapes[key] = micro_batches(program, run, self.precision, tape, again)
+            micros = micro_batches(program, run, self.precision, tape, again)
+            if not self.shared.whole:
+                micros = [one.sums() for one in micros]
+            self.shared.tapes[key] = micros
         return list(stages(program, micros, settings, self.precision))
 
 

@@ -42,7 +42,7 @@ def largest(
     range is within the capacity minus the reserve. ``check``: look above the edge for memory that falls again.
 
     >>> largest({"model": "gpt2", "task": "train", "hardware": {"gpu": "8GB"}}, "batch").value
-    1
+    4
     """
     wanted = quantity(scenario, path)
     try:

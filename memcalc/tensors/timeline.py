@@ -66,6 +66,10 @@ class Segment:
             totals[name] = totals.get(name, 0) + step
         return totals
 
+    def sums(self) -> Segment:
+        """The segment without its events: what it changes, and how high it rises."""
+        return Segment(self.phase, self.label, self.repeat, self.section, net=self.net, peak=self.peak)
+
     @property
     def total_net(self) -> Size:
         return self.net if self.repeat == 1 else self.repeat * self.net

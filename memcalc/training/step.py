@@ -32,6 +32,10 @@ class Micro:
     forward: list[Segment]
     backward: list[Segment]
 
+    def sums(self) -> Micro:
+        """The same without the tensors: enough for peaks, and light enough to be kept in numbers."""
+        return Micro(*([one.sums() for one in part] for part in (self.before, self.forward, self.backward)))
+
 
 def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, accumulate: bool) -> list[Micro]:
     """Run the program: the first micro-batch, and one more that adds to its gradients if ``accumulate``."""
