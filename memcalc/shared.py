@@ -21,7 +21,8 @@ TapeKey = tuple[str, DecoderSpec, float, Size, Size]
 @dataclass(slots=True)
 class Shared:
     """A memory for as long as one search takes. It may be used for one request only: a live card is not read again.
-    Tapes are kept as sums, without their tensors, unless ``whole``; ``machine``: what is known of this machine's GPUs."""
+    Tapes are kept as sums, without their tensors, unless ``whole``. ``machine``: what is known of this machine's
+    GPUs."""
 
     devices: dict[Hardware, Device | None] = field(default_factory=dict)
     tapes: dict[TapeKey, list[Micro]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from memcalc.advise.changes import Change, Now, set_to
 from memcalc.errors import MemcalcError
 from memcalc.estimate import lay
 from memcalc.hardware.fit import judge
+from memcalc.hardware.machine import Machine
 from memcalc.models import catalogue
 from memcalc.models.families import families, family
 from memcalc.scenario.paths import Json
@@ -55,9 +56,9 @@ class Advice:
 class Scale:
     """Weighs scenarios for one piece of advice; equal ones are weighed once, and equal tapes run once."""
 
-    def __init__(self, allow_files: bool = True) -> None:
+    def __init__(self, allow_files: bool = True, machine: Machine | None = None) -> None:
         self.allow_files = allow_files
-        self.shared = Shared()
+        self.shared = Shared(machine=machine)
         self.known: dict[str, Weighed | None] = {}
 
     def weigh(self, scenario: Json) -> Weighed | None:

@@ -22,7 +22,12 @@ class Frontier:
 
 
 def frontier(
-    scenario: Mapping[str, Any], along: str, of: str, values: Sequence[int], allow_files: bool = True
+    scenario: Mapping[str, Any],
+    along: str,
+    of: str,
+    values: Sequence[int],
+    allow_files: bool = True,
+    shared: Shared | None = None,
 ) -> Frontier:
     """For each of ``values`` of the number at ``along`` the largest value of the number at ``of``.
 
@@ -31,7 +36,7 @@ def frontier(
     True
     """
     one, other = quantity(scenario, along), quantity(scenario, of)
-    shared = Shared()
+    shared = shared or Shared()
     points = []
     for value in values:
         found = largest(put(dict(scenario), one.path, value), other.path, allow_files, shared, check=False)

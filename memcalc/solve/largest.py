@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcalc.errors import MemcalcError
+from memcalc.hardware.machine import Machine
 from memcalc.scenario.paths import put
 from memcalc.shared import Shared
 from memcalc.solve.edge import Edge, edge
@@ -58,12 +59,17 @@ def largest(
         return seen[value].excess
 
     found = edge(excess, 1, wanted.high)
-    again = _again(asked, wanted, found, seen, allow_files) if check else ()
+    again = _again(asked, wanted, found, seen, allow_files, shared.machine) if check else ()
     return Answer(wanted, found.value, seen.get(found.value), seen.get(found.value + 1), found.why, again, found.looked)
 
 
 def _again(
-    scenario: dict[str, Any], wanted: Quantity, found: Edge, seen: Mapping[int, Verdict], allow_files: bool
+    scenario: dict[str, Any],
+    wanted: Quantity,
+    found: Edge,
+    seen: Mapping[int, Verdict],
+    allow_files: bool,
+    machine: Machine | None,
 ) -> tuple[int, ...]:
     """Values above the edge that fit all the same, among the nearest ones and the doublings."""
     if not wanted.axis or found.why:
@@ -73,7 +79,7 @@ def _again(
     limit = next(iter(seen.values())).limit
     while values:
         try:
-            grid = sweep(scenario, allow_files=allow_files, **{wanted.axis: values})
+            grid = sweep(scenario, allow_files, machine, **{wanted.axis: values})
         except MemcalcError:  # too large, or no such positions: fewer of them
             values = values[: len(values) // 2]
             continue

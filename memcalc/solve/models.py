@@ -28,13 +28,15 @@ class ModelVerdict:
     refusal: str = ""
 
 
-def models_that_fit(scenario: Mapping[str, Any], of: str | None = None, allow_files: bool = True) -> list[ModelVerdict]:
+def models_that_fit(
+    scenario: Mapping[str, Any], of: str | None = None, allow_files: bool = True, shared: Shared | None = None
+) -> list[ModelVerdict]:
     """The verdict on every model of a family (the scenario model's own, if none is named), from the largest down.
 
     >>> [one.name for one in models_that_fit({"model": "gpt2", "hardware": {"gpu": "8GB"}}) if one.verdict.fits]
     ['gpt2-xl', 'gpt2-large', 'gpt2-medium', 'gpt2']
     """
-    shared, found = Shared(), []
+    shared, found = shared or Shared(), []
     for model, name, parameters in reversed(_members(scenario, of)):
         try:
             found.append(ModelVerdict(model, name, parameters, _judged(scenario, model, shared, allow_files)))
@@ -45,9 +47,13 @@ def models_that_fit(scenario: Mapping[str, Any], of: str | None = None, allow_fi
     return found
 
 
-def largest_model(scenario: Mapping[str, Any], of: str | None = None, allow_files: bool = True) -> ModelVerdict | None:
+def largest_model(
+    scenario: Mapping[str, Any], of: str | None = None, allow_files: bool = True, shared: Shared | None = None
+) -> ModelVerdict | None:
     """The largest model of a family that fits; None if none does."""
-    return next((one for one in models_that_fit(scenario, of, allow_files) if one.verdict and one.verdict.fits), None)
+    return next(
+        (one for one in models_that_fit(scenario, of, allow_files, shared) if one.verdict and one.verdict.fits), None
+    )
 
 
 def _judged(scenario: Mapping[str, Any], model: Any, shared: Shared, allow_files: bool) -> Verdict:
