@@ -31,6 +31,7 @@ OWN = [
     *_cases("traces_own.json"),
     *_cases("traces_families_a.json"),
     *_cases("traces_families_b.json"),
+    *_cases("traces_experts.json"),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from memcalc.architectures.bloom import Bloom
 from memcalc.architectures.cohere import Cohere
 from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
 from memcalc.architectures.gemma import Gemma, Gemma2, Gemma3
@@ -47,6 +48,8 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "bloom": Bloom,
     "mpt": Mpt,
     "mixtral": Mixtral,
+    "deepseek_v2": DeepSeekV2,
+    "deepseek_v3": DeepSeekV3,
     "qwen3_moe": Qwen3Moe,
     "gptj": GptJ,
     "falcon": Falcon,

@@ -41,6 +41,10 @@ class DecoderSpec:
         """The sliding window of a layer, or None."""
         return self.windows[layer] if self.windows else None
 
+    def cache_shape(self, layer: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(heads, values a head) that a layer's cache holds for each token: of the keys, and of the values."""
+        return (self.kv_heads, self.head_dim), (self.kv_heads, self.head_dim)
+
     @property
     def by_length(self) -> bool:
         """Whether what is kept depends on each length's own value: a sweep then runs each length by itself."""

@@ -54,9 +54,8 @@ def _decode_stage(
         window = spec.window(template.layer)
         # A sliding layer holds what the last step joined: the whole prompt at first, then one window.
         held = past if window is None or step == 2 else at_most(past, window)
-        shape = (run.batch, spec.kv_heads, held, spec.head_dim)
-        for store in (cache.keys, cache.values):
-            one = fresh(tape, shape, run.compute, "cat (cache)")
+        for store, (heads, width) in zip((cache.keys, cache.values), spec.cache_shape(template.layer), strict=True):
+            one = fresh(tape, (run.batch, heads, held, width), run.compute, "cat (cache)")
             one.storage.record.component = "kv_cache"
             store[index] = one
             del one

@@ -6,6 +6,7 @@ from memcalc.models.reader import Family
 from memcalc.models.readers import (
     bloom,
     cohere,
+    deepseek,
     falcon,
     gemma,
     glm4,
@@ -45,6 +46,7 @@ FAMILIES: dict[str, Family] = {
     **bloom.FAMILIES,
     **mpt.FAMILIES,
     **moe.FAMILIES,
+    **deepseek.FAMILIES,
     **gptj.FAMILIES,
     **falcon.FAMILIES,
 }

@@ -1,6 +1,6 @@
 """Scaled dot-product attention: which kernel runs, and what each keeps.
 
-Shapes: query (batch, heads, queries, d); key and value (batch, kv_heads, keys, d).
+Shapes: query (batch, heads, queries, d); key and value (batch, kv_heads, keys, d), the values' d may differ.
 """
 
 from __future__ import annotations
@@ -35,17 +35,20 @@ def output_copies(kernel: Kernel, head_dim: int, one_token: bool, by_head: bool 
     return kernel == "math" and not one_token
 
 
-def chosen_kernel(fmt: Format, head_dim: int, grouped: bool, masked: bool, call: AttentionCall) -> Kernel:
+def chosen_kernel(
+    fmt: Format, head_dim: int, grouped: bool, masked: bool, call: AttentionCall, value_dim: int | None = None
+) -> Kernel:
     """The kernel that ``F.scaled_dot_product_attention`` runs on CUDA in torch 2.13.
 
-    flash: 16-bit, no explicit mask, head size at most 256, compute capability 8.0 or later; grouped queries
-    allowed. memory-efficient: head size a multiple of 8 (16-bit) or 4 (fp32), no grouped queries; bf16 from
-    capability 8.0. math: whatever is left [aten/src/ATen/native/transformers/cuda/sdp_utils.cpp].
+    flash: 16-bit, no explicit mask, head size at most 256 and that of the values too, compute capability 8.0 or
+    later; grouped queries allowed. memory-efficient: head sizes multiples of 8 (16-bit) or 4 (fp32), no grouped
+    queries; bf16 from capability 8.0. math: whatever is left. ``value_dim``: the values' head size, where it differs [aten/src/ATen/native/transformers/cuda/sdp_utils.cpp].
     """
-    flash = fmt.is_half and not masked and head_dim <= 256 and call.capability >= 8.0
-    efficient = (
-        not grouped and head_dim % (8 if fmt.is_half else 4) == 0 and (fmt is not Format.BF16 or call.capability >= 8.0)
-    )
+    value_dim = value_dim or head_dim
+    flash = fmt.is_half and not masked and head_dim == value_dim <= 256 and call.capability >= 8.0
+    step = 8 if fmt.is_half else 4
+    fits = head_dim % step == 0 and value_dim % step == 0
+    efficient = not grouped and fits and (fmt is not Format.BF16 or call.capability >= 8.0)
     if call.preference in ("sdpa", "flash") and flash:
         return "flash"
     if call.preference in ("sdpa", "flash", "efficient") and efficient:
@@ -72,7 +75,7 @@ def attend(
     if tape.autocast is not None:
         fmt = tape.autocast.format
         query, key, value = to(query, fmt), to(key, fmt), to(value, fmt)
-    kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call)
+    kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call, value.shape[-1])
     if kernel == "math":
         return _math(query, key, value, mask, grouped, dense or grouped, p, by_head)
     return _fused(query, key, value, mask, kernel)
@@ -93,7 +96,8 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kerne
     kept = [query, key, value] + ([bias] if bias is not None else [])
     if node is not None:
         keep(tape, node, kept)
-    out = Tensor(tape.storage(query.shape, fmt, f"{kernel} attention"), query.shape, fmt, node)
+    shape = (*query.shape[:-1], value.shape[-1])
+    out = Tensor(tape.storage(shape, fmt, f"{kernel} attention"), shape, fmt, node)
     batch, heads, queries, _ = query.shape
     if kernel == "flash":
         sums = fresh(tape, (batch, heads, queries), Format.FP32, "logsumexp")
@@ -140,8 +144,8 @@ def _math(
     tape = query.tape
     outer, tape.autocast = tape.autocast, None
     origin, one = query.format, tape.one_sequence
-    batch, heads, queries, d = query.shape
-    keys = key.shape[2]
+    batch, heads, queries, _ = query.shape
+    keys, d = key.shape[2], value.shape[-1]
     query_wide, key_wide, value_wide = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
     scaled = scale(query_wide)
     bias = _math_bias(scaled, mask, keys, origin)
@@ -226,8 +230,8 @@ def attend_eager(
     the weights, which the caller holds on to."""
     tape = query.tape
     one = tape.one_sequence
-    batch, heads, queries, d = query.shape
-    kv_heads, keys = key.shape[1], key.shape[2]
+    batch, heads, queries, _ = query.shape
+    kv_heads, keys, d = key.shape[1], key.shape[2], value.shape[-1]
     repeated = kv_heads != heads and kv_heads > 1
     key = repeat_kv(key, heads)
     value = repeat_kv(value, heads)

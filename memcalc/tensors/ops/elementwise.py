@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memcalc.formats import Format, wider
 from memcalc.tensors.autograd import Source, keep, operator
 from memcalc.tensors.tape import Tape
@@ -207,6 +209,11 @@ def tanh(x: Tensor) -> Tensor:
     return _unary(x, "tanh", keeps_output=True)
 
 
+def sigmoid(x: Tensor) -> Tensor:
+    """``torch.sigmoid``: keeps its result."""
+    return _unary(x, "sigmoid", keeps_output=True)
+
+
 def dropout(x: Tensor, p: float) -> Tensor:
     """``F.dropout`` in training: CUDA's fused kernel gives the output and a mask of one byte a value, and
     keeps the mask; nothing happens at p = 0."""
@@ -252,16 +259,20 @@ def slice_last(x: Tensor, width: int) -> Tensor:
 
 
 def chunk_last(x: Tensor, parts: int) -> list[Tensor]:
-    """``x.chunk(parts, -1)``: views; backward joins their gradients into one of x's size."""
+    """``x.chunk(parts, -1)``: equal views."""
+    return split_last(x, [x.shape[-1] // parts] * parts)
+
+
+def split_last(x: Tensor, widths: Sequence[int]) -> list[Tensor]:
+    """``x.split(widths, -1)``: views; backward joins their gradients into one of x's size."""
     tape, shape, fmt = x.tape, x.shape, x.format
     from memcalc.tensors.autograd import graph_node
 
     def backward(*grads: Tensor | None) -> Grads:
         return [fresh(tape, shape, fmt, "cat (split gradient)")]
 
-    node = graph_node(tape, (x,), backward, slots=parts)
-    width = shape[-1] // parts
-    return [Tensor(x.storage, (*shape[:-1], width), fmt, node, slot, True) for slot in range(parts)]
+    node = graph_node(tape, (x,), backward, slots=len(widths))
+    return [Tensor(x.storage, (*shape[:-1], width), fmt, node, slot, True) for slot, width in enumerate(widths)]
 
 
 def cat_halves(a: Tensor, b: Tensor) -> Tensor:

@@ -28,6 +28,16 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return values, indices
 
 
+def gather_columns(scores: Tensor, index: Tensor) -> Tensor:
+    """``scores.gather(1, index)``: (T, E) to (T, k); keeps the index, backward scatters into zeros (T, E)."""
+    tape, shape, fmt = scores.tape, scores.shape, scores.format
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "gather (gradient)")]
+
+    return operator(tape, "gather", (scores,), index.shape, fmt, backward, (index,))
+
+
 def normalised_in_place(values: Tensor) -> Tensor:
     """``values /= values.sum(-1, keepdim=True)``: torch keeps a clone of what it overwrites, and the sum."""
     tape, shape, fmt = values.tape, values.shape, values.format

@@ -1,0 +1,166 @@
+"""DeepSeek-V2 and V3 (R1, Kimi-K2): latent attention, experts that every token goes through beside the chosen ones.
+
+Mirrors transformers 5.23 models/deepseek_v2/modeling_deepseek_v2.py and models/deepseek_v3/modeling_deepseek_v3.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memcalc.architectures.experts import Experts
+from memcalc.architectures.latent import Latent
+from memcalc.architectures.layers import Linear, activation
+from memcalc.architectures.llama import Block, rotary_table, rotate
+from memcalc.architectures.moe import SparseBlock
+from memcalc.architectures.run import Run
+from memcalc.formats import Format
+from memcalc.tensors import ops
+from memcalc.tensors.autograd import graph_node, operator
+from memcalc.tensors.ops.elementwise import Grads, fresh
+from memcalc.tensors.ops.routing import gather_columns, normalised_in_place, top_k
+from memcalc.tensors.tape import Tape
+from memcalc.tensors.tensor import Tensor
+
+
+@dataclass(slots=True)
+class SharedBlock(SparseBlock):
+    """A sparse block whose ``linears`` include those of the shared experts, called gate, up and down_proj."""
+
+
+class DeepSeekV2(Latent):
+    """Greedy routing over an fp32 softmax; rotary positions as complex numbers in fp32."""
+
+    def make_layer(self, layer: int, path: str, repeat: int) -> Block:
+        if layer in self.spec.dense_layers:
+            return self.make_block(path, repeat)
+        spec, attn, mlp = self.spec, f"{path}self_attn", f"{path}mlp"
+        linears = {one[0]: self.maker.linear(attn, *one, repeat) for one in self.attention_linears()}
+        norms = {name: self.make_norm(f"{attn}.{name}", *shape, repeat=repeat) for name, shape in self.qk_norms()}
+        experts = Experts.make(
+            self.maker, f"{mlp}.experts", spec.experts, spec.hidden, spec.expert_ffn, spec.activation, repeat
+        )
+        router = self.maker.parameter(f"{mlp}.gate.weight", spec.experts, spec.hidden, repeat=repeat)
+        h, wide, bias = spec.hidden, spec.shared_ffn, spec.mlp_bias
+        shapes = [("gate_proj", h, wide, bias), ("up_proj", h, wide, bias), ("down_proj", wide, h, bias)]
+        linears |= {one[0]: self.maker.linear(f"{mlp}.shared_experts", *one, repeat) for one in shapes}
+        norms |= {name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names}
+        return SharedBlock(linears, norms, router, experts)
+
+    def mlp(self, one: Block, x: Tensor) -> Tensor:
+        if not isinstance(one, SharedBlock):
+            return super().mlp(one, x)
+        assert one.experts is not None
+        batch, length, hidden = x.shape
+        flat = x.view(batch * length, hidden)
+        logits, weights, index = self.route(one, flat)
+        out = one.experts(flat, index, weights).view(batch, length, hidden)
+        out = ops.add(out, gated(one.linears, self.spec.activation, x))
+        del logits, weights, index
+        return out
+
+    def route(self, one: SharedBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Router logits (T, E) in fp32, each token's weights and experts (T, k)."""
+        assert one.router is not None
+        logits = ops.linear(ops.to(x, Format.FP32), one.router)
+        values, index = top_k(ops.softmax(logits, Format.FP32), self.spec.chosen)
+        return logits, ops.scale(values), index
+
+    def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
+        """The rotary table as complex numbers, (1, length, r / 2) of 8 bytes."""
+        half = (1, run.length, self.rotary_dim // 2)
+        whole = (1, run.length, self.rotary_dim)
+        freqs = fresh(tape, half, Format.FP32, "rotary frequencies")
+        ones = fresh(tape, half, Format.FP32, "ones_like")
+        polar = fresh(tape, whole, Format.FP32, "polar")
+        del ones
+        table = fresh(tape, whole, Format.FP32, "rotary table")
+        del freqs, polar
+        return [table]
+
+    def rotated(self, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        wide_query, wide_key = ops.to(query, Format.FP32), ops.to(key, Format.FP32)
+        turned = ops.to(_turned(wide_query, shared[0], True), query.format)
+        key_turned = ops.to(_turned(wide_key, shared[0], False), key.format)
+        return turned, key_turned
+
+
+class DeepSeekV3(DeepSeekV2):
+    """Sigmoid scores, a correction that only chooses, groups of experts; interleaved or halved rotary positions."""
+
+    def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
+        sparse = [one for one in self.plan if one.layer not in self.spec.dense_layers]
+        count = sum(one.repeat for one in sparse)
+        corrections = [("mlp.gate.e_score_correction_bias", (self.spec.experts,), Format.FP32)] * count
+        return [*super().buffers(), *corrections]
+
+    def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
+        return rotary_table(tape, run, self.rotary_dim, fmt)
+
+    def rotated(self, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        cos, sin = shared[:2]
+        if self.spec.interleaved:
+            return _pairwise(query, cos, sin), _pairwise(key, cos, sin)
+        return rotate(query, cos, sin), rotate(key, cos, sin)
+
+    def route(self, one: SharedBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        assert one.router is not None
+        spec, tape = self.spec, x.tape
+        tokens = x.shape[0]
+        logits = ops.linear(ops.to(x, Format.FP32), one.router)
+        logits = ops.to(logits, Format.FP32)
+        scores = ops.sigmoid(logits)
+        # What only chooses is cut from the graph here: no gradient comes back through it.
+        corrected = fresh(tape, (tokens, spec.experts), Format.FP32, "add")
+        best = (fresh(tape, (tokens, spec.groups, 2), Format.FP32, "topk"),
+                fresh(tape, (tokens, spec.groups, 2), Format.INT64, "topk"))  # fmt: skip
+        group_scores = fresh(tape, (tokens, spec.groups), Format.FP32, "sum")
+        del best
+        chosen = fresh(tape, (tokens, spec.chosen_groups), Format.INT64, "topk")
+        group_mask = fresh(tape, (tokens, spec.groups), Format.FP32, "zeros_like")
+        mask = fresh(tape, (tokens, spec.experts), Format.FP32, "expand")
+        flags = [fresh(tape, (tokens, spec.experts), Format.BOOL, "bool") for _ in range(2)]
+        masked = fresh(tape, (tokens, spec.experts), Format.FP32, "masked_fill")
+        del flags, corrected
+        index = fresh(tape, (tokens, spec.chosen), Format.INT64, "topk")
+        values = gather_columns(scores, index)
+        if spec.normalise:
+            values = normalised_in_place(values)
+        weights = ops.scale(values)
+        del scores, group_scores, chosen, group_mask, mask, masked, values
+        return logits, weights, index
+
+
+def _pairwise(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Interleaved rotary positions of x (batch, heads, length, r): its even and odd values, each rotated."""
+    half = x.shape[-1] // 2
+    even, odd = ops.slice_last(x, half), ops.slice_last(x, half)
+    cos, sin = (Tensor(one.storage, (*one.shape[:-1], half), one.format) for one in (cos, sin))
+    first = ops.sub(ops.mul(even, cos), ops.mul(odd, sin))
+    return ops.cat_halves(first, ops.add(ops.mul(odd, cos), ops.mul(even, sin)))
+
+
+def gated(linears: dict[str, Linear], act: str, x: Tensor) -> Tensor:
+    """A gated feed-forward of three linear layers."""
+    return linears["down_proj"](ops.mul(activation(act, linears["gate_proj"](x)), linears["up_proj"](x)))
+
+
+def _turned(x: Tensor, table: Tensor, by_head: bool) -> Tensor:
+    """x, seen as complex numbers, times the table. Keeps the table; backward conjugates it, and copies a gradient that
+    does not lie in pairs (``by_head``)."""
+    tape, shape, fmt, table_shape = x.tape, x.shape, x.format, table.shape
+
+    def backward(grad: Tensor) -> Grads:
+        conjugate = fresh(tape, table_shape, fmt, "clone (conjugate)")
+        out = fresh(tape, shape, fmt, "mul (gradient)")
+        del conjugate
+        return [out]
+
+    out = operator(tape, "mul (complex)", (x,), shape, fmt, backward, (table,))
+    if not by_head:
+        return out
+
+    def view_backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "clone (gradient)")]
+
+    return Tensor(out.storage, shape, fmt, graph_node(tape, (out,), view_backward), 0, True)

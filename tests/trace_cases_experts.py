@@ -1,0 +1,66 @@
+"""Mixtures of experts for ``record_traces.py``: small models of each family, in bf16 (torch has no fake grouped product
+for other formats)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Config = dict[str, Any]
+CASES: dict[str, dict[str, Any]] = {}
+
+MIXTRAL: Config = {
+    "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 688, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "num_local_experts": 8, "num_experts_per_tok": 2, "max_position_embeddings": 4096, "sliding_window": None,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+QWEN3_MOE: Config = {
+    "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 688, "moe_intermediate_size": 160, "num_hidden_layers": 6, "num_attention_heads": 8,
+    "num_key_value_heads": 2, "head_dim": 32, "num_experts": 16, "num_experts_per_tok": 4, "norm_topk_prob": True,
+    "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
+DEEPSEEK_V2: Config = {
+    "architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 688, "moe_intermediate_size": 160, "num_hidden_layers": 5, "num_attention_heads": 8,
+    "num_key_value_heads": 8, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 2,
+    "kv_lora_rank": 64, "q_lora_rank": None, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32,
+    "first_k_dense_replace": 1, "topk_method": "greedy", "n_group": 1, "topk_group": 1,
+    "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
+DEEPSEEK_V3 = DEEPSEEK_V2 | {
+    "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "n_group": 4, "topk_group": 2,
+    "n_shared_experts": 1, "q_lora_rank": 48, "norm_topk_prob": True, "num_experts_per_tok": 3,
+}  # fmt: skip
+MODELS = {
+    "mixtral": MIXTRAL,
+    "mixtral-window": MIXTRAL | {"sliding_window": 100},
+    "qwen3-moe": QWEN3_MOE,
+    "qwen3-moe-dense": QWEN3_MOE | {"norm_topk_prob": False, "decoder_sparse_step": 2, "mlp_only_layers": [0]},
+    "deepseek-v2": DEEPSEEK_V2,
+    "deepseek-v2-q": DEEPSEEK_V2 | {"q_lora_rank": 48},
+    "deepseek-v3": DEEPSEEK_V3,
+    "deepseek-v3-half": DEEPSEEK_V3 | {"rope_interleave": False, "norm_topk_prob": False, "q_lora_rank": None},
+}
+TRAINING: dict[str, dict[str, Any]] = {
+    "adamw": {},
+    "sgd": {"optimizer": "sgd"},
+    "sgd ckpt": {"optimizer": "sgd", "checkpointing": "full"},
+    "adafactor": {"optimizer": "adafactor"},
+    "lora": {"method": "lora", "lora": {"targets": ["o_proj"], "dropout": 0.1}},
+    "lora ckpt": {"method": "lora", "lora": {"targets": ["o_proj"]}, "checkpointing": "full"},
+    "accumulation": {"grad_accumulation": 2, "optimizer": "sgd"},
+}
+
+for _name, _config in MODELS.items():
+    for _batch, _length in ((1, 130), (3, 77)):
+        for _what, _training in TRAINING.items():
+            CASES[f"{_name} train bf16 {_what} b{_batch} s{_length}"] = {
+                "model": {"config": _config}, "task": "train", "batch": _batch, "seq_len": _length,
+                "training": _training,
+            }  # fmt: skip
+        for _attention in ("sdpa", "eager"):
+            CASES[f"{_name} infer bf16 {_attention} b{_batch} p{_length} n9"] = {
+                "model": {"config": _config}, "task": "infer", "batch": _batch, "attention": _attention,
+                "inference": {"prompt_tokens": _length, "new_tokens": 9},
+            }  # fmt: skip
