@@ -1,62 +1,122 @@
-"""How right memcalc is, as a table. Run: python tests/accuracy.py
+"""How right memcalc is: estimates against the recorded traces and the published measurements, as tables.
 
-Estimates against traces of real model code (``peak.tensors``) and against published measurements on real cards
-(``memcalc/data/measured.json``); the traces lie beside this file in ``data``.
+    python tests/accuracy.py            print the README's tables from today's code
+    python tests/accuracy.py --write    also put them into README.md and memcalc/data/accuracy.json, where the page
+                                        Accuracy finds them
+
+The traces (``peak.tensors``) lie beside this file in ``data``, the measurements in ``memcalc/data/measured.json``.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import statistics
-from collections import defaultdict
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import memcalc
-from memcalc.measured import Measurement, measurements
+from memcalc.accuracy import MeasuredCase, TracedCase, by_family, by_group, measured, summary
+from memcalc.tensors.tape import COMPONENTS
 
-DATA = Path(__file__).parent / "data"
-
-
-def traced() -> dict[str, list[float]]:
-    """Relative errors of ``peak.tensors`` by family, over every recorded trace."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for path in sorted(DATA.glob("traces*.json")):
-        for case in json.loads(path.read_text("utf-8")):
-            scenario = case["scenario"]
-            kind = scenario["model"]["config"]["model_type"]
-            estimated = memcalc.estimate(scenario).peak["tensors"]
-            found[kind].append(estimated / case["expect"]["tensors"] - 1)
-    return found
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "data"
+RECORD = ROOT / "memcalc" / "data" / "accuracy.json"
+README = ROOT / "README.md"
+TRACED_WITH = "torch 2.13, transformers 5.23, peft 0.21"
+INDEPENDENT = "traces.json"
+"""The file of the instrument that shares nothing with memcalc."""
 
 
-def measured() -> list[tuple[Measurement, float, bool]]:
-    """(case, relative error, whether the stated range holds it) for every published measurement."""
-    answers = []
-    for case in measurements():
-        answer = memcalc.estimate(case.scenario)
-        low, high = answer.range[case.what]
-        inside = low - case.digits <= case.measured <= high + case.digits
-        answers.append((case, answer.peak[case.what] / case.measured - 1, inside))
-    return answers
+def recorded() -> list[tuple[dict[str, Any], bool]]:
+    """Every recorded trace, and whether the independent instrument made it."""
+    return [
+        (case, path.name == INDEPENDENT)
+        for path in sorted(DATA.glob("traces*.json"))
+        for case in json.loads(path.read_text("utf-8"))
+    ]
 
 
-def main() -> None:
-    """Print both tables as Markdown."""
-    print("| traced family | cases | median error | worst error |\n| --- | --- | --- | --- |")
-    errors = traced()
-    for name, found in sorted(errors.items()):
-        sizes = [abs(one) for one in found]
-        print(f"| {name} | {len(found)} | {statistics.median(sizes):.4%} | {max(sizes):.4%} |")
-    whole = [abs(one) for found in errors.values() for one in found]
-    print(f"| all | {len(whole)} | {statistics.median(whole):.4%} | {max(whole):.4%} |")
-    answers = measured()
-    sizes = [abs(error) for _, error, _ in answers]
-    held = sum(inside for *_, inside in answers)
-    print(
-        f"\nPublished measurements: {len(answers)}, median error {statistics.median(sizes):.2%}, "
-        f"worst {max(sizes):.2%}; the stated range holds {held} of {len(answers)}."
+def compared(case: dict[str, Any], independent: bool) -> TracedCase:
+    """One trace beside today's estimate."""
+    scenario, expect = case["scenario"], case["expect"]
+    return TracedCase(
+        case["name"],
+        scenario["model"]["config"]["model_type"],
+        independent,
+        scenario,
+        expect["tensors"],
+        memcalc.estimate(scenario).peak["tensors"],
+        {name: expect["at_peak"].get(name, 0) for name in COMPONENTS},
+        expect["phase"],
     )
 
 
+def as_json(cases: Sequence[TracedCase], made: str) -> str:
+    """The record's text: every configuration once, one case a line."""
+    models: list[str] = []
+    lines = []
+    for one in cases:
+        model = json.dumps(one.scenario["model"], separators=(",", ":"))
+        if model not in models:
+            models.append(model)
+        line = {
+            "name": one.name,
+            "model": models.index(model),
+            "scenario": {name: value for name, value in one.scenario.items() if name != "model"},
+            "traced": one.traced,
+            "estimated": one.estimated,
+            "at_peak": [one.at_peak[name] for name in COMPONENTS],
+            "phase": one.phase,
+            **({"independent": True} if one.independent else {}),
+        }
+        lines.append(json.dumps(line, separators=(",", ":")))
+    head = json.dumps({"made": made, "version": memcalc.__version__, "traced_with": TRACED_WITH})[1:-1]
+    listed, held = ",\n".join(lines), ",\n".join(models)
+    return f'{{{head},\n"models":[\n{held}\n],\n"cases":[\n{listed}\n]}}\n'
+
+
+def tables(cases: Sequence[TracedCase], published: Sequence[MeasuredCase]) -> str:
+    """Both tables as Markdown."""
+    rows = ["| traced family | cases | median error | worst error |", "| --- | --- | --- | --- |"]
+    for name, some in [*by_family(cases).items(), ("all", list(cases))]:
+        found = summary(one.error for one in some)
+        rows.append(f"| {name} | {found.count} | {found.median:.4%} | {found.worst:.4%} |")
+    rows += [
+        "",
+        "| published measurements | cases | median error | worst error | stated range holds | its median width |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, group in by_group(published).items():
+        found = summary(one.error for one in group)
+        held, width = sum(one.held for one in group), statistics.median(one.width for one in group)
+        rows.append(
+            f"| {name} | {found.count} | {found.median:.2%} | {found.worst:.2%} "
+            f"| {held} of {len(group)} | {width:.1%} |"
+        )
+    return "\n".join(rows)
+
+
+def in_readme(text: str, new: str) -> str:
+    """``text`` with what stands between the table's marks replaced."""
+    begin, end = "<!-- table: accuracy -->\n", "\n<!-- end -->"
+    head, rest = text.split(begin)
+    return f"{head}{begin}{new}{rest[rest.index(end) :]}"
+
+
+def main(arguments: list[str]) -> None:
+    """Compare, print, and write if asked to."""
+    cases = [compared(*one) for one in recorded()]
+    new = tables(cases, measured())
+    print(new)
+    if arguments == ["--write"]:
+        RECORD.write_text(as_json(cases, datetime.date.today().isoformat()), "utf-8")
+        README.write_text(in_readme(README.read_text("utf-8"), new), "utf-8")
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
