@@ -10,6 +10,7 @@ The traces (``peak.tensors``) lie beside this file in ``data``, the measurements
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import statistics
 import sys
@@ -57,16 +58,17 @@ def compared(case: dict[str, Any], independent: bool) -> TracedCase:
 
 
 def as_json(cases: Sequence[TracedCase], made: str) -> str:
-    """The record's text: every configuration once, one case a line."""
-    models: list[str] = []
+    """The record's text: every configuration once, by a digest of it, and one case a line: what two people add to the
+    traces then merges by itself."""
+    models: dict[str, str] = {}
     lines = []
     for one in cases:
         model = json.dumps(one.scenario["model"], separators=(",", ":"))
-        if model not in models:
-            models.append(model)
+        key = hashlib.sha256(model.encode()).hexdigest()[:8]
+        models[key] = model
         line = {
             "name": one.name,
-            "model": models.index(model),
+            "model": key,
             "scenario": {name: value for name, value in one.scenario.items() if name != "model"},
             "traced": one.traced,
             "estimated": one.estimated,
@@ -76,8 +78,8 @@ def as_json(cases: Sequence[TracedCase], made: str) -> str:
         }
         lines.append(json.dumps(line, separators=(",", ":")))
     head = json.dumps({"made": made, "version": memcalc.__version__, "traced_with": TRACED_WITH})[1:-1]
-    listed, held = ",\n".join(lines), ",\n".join(models)
-    return f'{{{head},\n"models":[\n{held}\n],\n"cases":[\n{listed}\n]}}\n'
+    listed, held = ",\n".join(lines), ",\n".join(f'"{key}":{model}' for key, model in models.items())
+    return f'{{{head},\n"models":{{\n{held}\n}},\n"cases":[\n{listed}\n]}}\n'
 
 
 def tables(cases: Sequence[TracedCase], published: Sequence[MeasuredCase]) -> str:
