@@ -10,22 +10,31 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from memcalc.ui import carry
+from memcalc.ui import carry, navigation
 from memcalc.ui.serve import lifespan, middleware
 
 
 def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="memcalc: will it fit?", page_icon="🧮", layout="wide")
-    pages = [
-        st.Page("pages/views/fit.py", title="Will it fit?", default=True),
-        st.Page("pages/views/timeline.py", title="Timeline", url_path="timeline"),
-        st.Page("pages/views/batch.py", title="Batch", url_path="batch"),
-        st.Page("pages/views/training.py", title="Training", url_path="training"),
-        st.Page("pages/views/inference.py", title="Inference", url_path="inference"),
-        st.Page("pages/views/compare.py", title="Compare", url_path="compare"),
-    ]
+    # What everybody comes for stays in sight (the section without a name); the rest is behind three headings, so
+    # that the bar still fits a window of 1,000 pixels. A section without pages is not shown.
+    sections = {
+        "": [
+            st.Page("pages/views/fit.py", title="Will it fit?", default=True),
+            st.Page("pages/views/training.py", title="Training", url_path="training"),
+            st.Page("pages/views/inference.py", title="Inference", url_path="inference"),
+            st.Page("pages/views/timeline.py", title="Timeline", url_path="timeline"),
+            st.Page("pages/views/batch.py", title="Batch", url_path="batch"),
+            st.Page("pages/views/compare.py", title="Compare", url_path="compare"),
+        ],
+        "Decide": [],  # what would make it fit: advice, sweeps, cards
+        "Check": [],  # against reality: live GPUs, accuracy
+        "Learn": [],
+    }
+    pages = {heading: listed for heading, listed in sections.items() if listed}
     page = st.navigation(pages, position="top")
+    navigation.phone([one for listed in pages.values() for one in listed], page)
     carry.over(page.url_path)
     page.run()
 
