@@ -13,13 +13,14 @@ from memcalc.hardware.fit import Device, judge
 from memcalc.hardware.machine import Machine
 from memcalc.models import generic
 from memcalc.overhead import Overhead, overhead
+from memcalc.parallel.notes import parallel_notes
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.shared import Shared
 from memcalc.stages import Stage, breakdown, component_peaks, highest
 from memcalc.tensors.tape import COMPONENTS, Size
 from memcalc.training.notes import training_notes, widened
-from memcalc.training.step import standing, weight_bytes
+from memcalc.training.standing import weight_bytes
 from memcalc.units import binary
 
 LIMIT = 2**62
@@ -41,6 +42,7 @@ class Estimate:
     phases: list[dict[str, Any]]
     overhead: dict[str, int]
     fit: dict[str, Any] | None
+    ranks: list[dict[str, Any]] | None
     assumptions: list[str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class Estimate:
                 "phases": self.phases,
                 "overhead": self.overhead,
                 "runtime": None,
-                "ranks": None,
+                "ranks": self.ranks,
                 "fit": self.fit,
                 "assumptions": self.assumptions,
             }
@@ -154,13 +156,12 @@ def _assemble(laid: Laid) -> Estimate:
     question, program, stages, above, device = laid.question, laid.program, laid.stages, laid.above, laid.device
     scenario = question.scenario
     phases, at_peak, where = _phases(stages)
-    if scenario.task == "train":
-        persistent = standing(program, scenario.training, question.precision).persistent
-    else:
-        persistent = weight_bytes(program)
+    training = scenario.task == "train"
+    persistent = question.standing(program).persistent if training else weight_bytes(program)
     assumptions = list(question.assumptions)
-    if scenario.task == "train":
+    if training:
         assumptions += training_notes(question, program)
+    assumptions += parallel_notes(question, program)
     fit = None
     if device is not None:
         fit = judge(device, scenario.hardware, above.device)
@@ -189,11 +190,32 @@ def _assemble(laid: Laid) -> Estimate:
             "workspace": above.workspace,
             "context": above.context,
             "cache": above.reserved[1] - above.allocated[1],
-            "communication": 0,
+            "communication": above.communication,
         },
         fit=fit,
+        ranks=_ranks(laid),
         assumptions=[*assumptions, *above.reasons],
     )
+
+
+def _ranks(laid: Laid) -> list[dict[str, Any]] | None:
+    """One summary for equal ranks: how many there are, what the fullest of them needs, what lies in host memory for
+    each (bytes)."""
+    scenario = laid.question.scenario
+    if scenario.parallel.cards == 1:
+        return None
+    host = laid.question.standing(laid.program).host if scenario.task == "train" else 0
+    return [
+        {
+            "ranks": [0, scenario.parallel.cards - 1],
+            "count": scenario.parallel.cards,
+            "tensors": laid.peak,
+            "allocated": laid.above.allocated[1],
+            "reserved": laid.above.reserved[1],
+            "device": laid.above.device[1],
+            "host": host,
+        }
+    ]
 
 
 def _phases(stages: list[Stage]) -> tuple[list[dict[str, Any]], dict[str, int], tuple[str, int]]:

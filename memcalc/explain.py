@@ -11,6 +11,8 @@ from memcalc.estimate import laid_out
 from memcalc.formats import Format
 from memcalc.hardware.fit import device_for
 from memcalc.hardware.machine import Machine
+from memcalc.parallel import lines
+from memcalc.parallel.lines import Line
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.sources import source_of
@@ -18,7 +20,6 @@ from memcalc.stages import Stage, instant
 from memcalc.tensors.tape import COMPONENTS, Record
 from memcalc.tensors.tensor import Parameter
 from memcalc.tensors.timeline import Segment, alive
-from memcalc.training.step import standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _tensors(question: Question, program: Decoder, stage: Stage) -> Iterator[Nam
             yield _named(record, count)
     if stage.temporary:
         settings = question.scenario.training
-        step = standing(program, settings, question.precision).step
+        step = question.standing(program).step
         what = step.what or "fp32 copies of the gradients"
         yield NamedTensor(
             what, "temporary", f"{settings.optimizer} ({settings.optimizer_impl})", (), "", 1, stage.temporary,
@@ -153,19 +154,29 @@ def _all_alive(parts: list[Segment]) -> Iterator[tuple[int, Record]]:
 
 def _standing(question: Question, program: Decoder, stage: Stage) -> Iterator[NamedTensor]:
     """What stands beside the tape: weights, gradients that exist, optimizer states, by parameter or by state."""
-    for parameter in program.parameters:
-        yield _parameter(parameter, "weights", "parameter", parameter.format)
+    training = question.scenario.task == "train"
+    held = question.standing(program) if training else None
+    shards = lines.weights(question.scenario, program, held) if held else None
+    if shards is None:
+        for parameter in program.parameters:
+            yield _parameter(parameter, "weights", "parameter", parameter.format)
+    else:
+        yield from map(_line, shards)
     for name, shape, fmt in program.buffers():
         record = Record(_bytes(shape, fmt), shape, fmt, "buffer", "weights", 0, name)
         yield _named(record, 1)
-    if question.scenario.task != "train":
+    if held is None:
         return
-    held = standing(program, question.scenario.training, question.precision)
-    if stage.base.get("gradients"):
+    yield from map(_line, lines.buckets(question.scenario, held))
+    if stage.base.get("gradients", 0) > held.buckets:
+        shards = lines.gradients(question.scenario, program, held)
         fmt_of = Format.FP32 if held.gradients_stay else None
-        for parameter in program.parameters:
-            if parameter.trainable:
-                yield _parameter(parameter, "gradients", "gradient", fmt_of or parameter.format)
+        if shards is None:
+            for parameter in program.parameters:
+                if parameter.trainable:
+                    yield _parameter(parameter, "gradients", "gradient", fmt_of or parameter.format)
+        else:
+            yield from map(_line, shards)
     optimizer = question.scenario.training.optimizer
     if held.masters:
         yield _sum("master weights", held.masters, "one fp32 value for each 16-bit weight", "master weights")
@@ -175,6 +186,12 @@ def _standing(question: Question, program: Decoder, stage: Stage) -> Iterator[Na
         for name, formula, size in held.step.states:
             if size:
                 yield _sum(name, size, formula, optimizer)
+
+
+def _line(one: Line) -> NamedTensor:
+    return NamedTensor(
+        one.name, one.component, one.op, one.shape, one.format, one.count, one.bytes, one.formula, source_of(one.op)
+    )
 
 
 def _sum(name: str, size: int, formula: str, source: str) -> NamedTensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memcalc.hardware.calibration import Calibration
+from memcalc.parallel import communication
 from memcalc.scenario import Scenario
 from memcalc.tensors.tape import Size
 from memcalc.units import MiB
@@ -64,6 +65,7 @@ class Overhead:
 
     workspace: int
     context: int
+    communication: int
     allocated: tuple[Size, Size, Size]
     reserved: tuple[Size, Size, Size]
     device: tuple[Size, Size, Size]
@@ -108,8 +110,10 @@ def overhead(
         _up_to(_times(allocated[2] + base, worst), 2 * MiB),
     )
     context = measured.context_range() if measured else context_bytes(capability)
-    device = (reserved[0] + context[0], reserved[1] + context[1], reserved[2] + context[2])
-    reasons = (
+    buffers = communication.nccl(scenario.parallel)
+    outside = [a + b for a, b in zip(context, buffers, strict=True)]
+    device = (reserved[0] + outside[0], reserved[1] + outside[1], reserved[2] + outside[2])
+    reasons: tuple[str, ...] = (
         f"allocated: up to {UNEXPLAINED:.1%} more than tensors and workspaces has been measured, for reasons unknown",
         f"workspaces: {workspace / MiB:.1f} MiB for cuBLAS "
         + (f"measured on this {measured.name}" if measured else f"at compute capability {capability:g}"),
@@ -123,7 +127,9 @@ def overhead(
             else f"assumed, {context[0] / MiB:.0f} to {context[2] / MiB:.0f} published or plausible for this generation"
         ),
     )
-    return Overhead(workspace, context[1], allocated, reserved, device, reasons)
+    if buffers[1]:
+        reasons = (*reasons, communication.reason(scenario.parallel))
+    return Overhead(workspace, context[1], buffers[1], allocated, reserved, device, reasons)
 
 
 def _slack(scenario: Scenario, measured: Calibration | None) -> tuple[float, float, int]:

@@ -15,13 +15,15 @@ from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
+from memcalc.parallel import strategy
 from memcalc.scenario import LoraSettings, Scenario
 from memcalc.shared import Shared, tape_key
 from memcalc.stages import Stage
 from memcalc.tensors.ops import AttentionCall, chosen_kernel
 from memcalc.tensors.tape import Size, Tape
-from memcalc.training.precision import INFERENCE, TRAINING, Precision
-from memcalc.training.step import micro_batches, stages, weight_bytes
+from memcalc.training.precision import INFERENCE, Precision
+from memcalc.training.standing import Standing, weight_bytes
+from memcalc.training.step import micro_batches, stages
 
 DEFAULT_LENGTH = 2048
 
@@ -60,7 +62,7 @@ class Question:
     @property
     def precision(self) -> Precision:
         if self.scenario.task == "train":
-            return TRAINING[self.scenario.precision]
+            return strategy.computed_in(self.scenario.parallel, self.scenario.precision)
         return Precision(INFERENCE[self.scenario.precision])
 
     def program(self, spec: DecoderSpec | None = None) -> Decoder:
@@ -116,6 +118,7 @@ class Question:
         if training:
             tape = Tape(one_sequence, one_token)
             tape.liger = scenario.training.liger
+            tape.watch = strategy.watch(scenario.parallel, scenario.precision, program)
             return self._training(program, run, tape)
         weights = weight_bytes(program)
         if scenario.inference.runtime == "forward":
@@ -137,7 +140,12 @@ class Question:
             if not self.shared.whole:
                 micros = [one.sums() for one in micros]
             self.shared.tapes[key] = micros
-        return list(stages(program, micros, settings, self.precision))
+        return list(stages(micros, settings, self.standing(program)))
+
+    def standing(self, program: Decoder) -> Standing:
+        """What stands beside the activations of a training step, on one card."""
+        scenario = self.scenario
+        return strategy.held(scenario.parallel, scenario.precision, scenario.training, program)
 
 
 def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _TORCH = "torch 2.13"
 _HF = "transformers 5.23"
+_FSDP = f"{_TORCH}, torch/distributed/fsdp/_fully_shard/"
 
 SOURCES = {
     "parameter": f"{_HF}, the model's named_parameters()",
@@ -61,6 +62,14 @@ SOURCES = {
     "swiglu (fused)": "liger_kernel 0.8.5, ops/swiglu.py",
     "logits of one chunk": "liger_kernel 0.8.5, ops/fused_linear_cross_entropy.py",
     "master weights": "Micikevicius et al. 2018 (arXiv 1710.03740): fp32 master copies",
+    "FSDP2 shard": f"{_FSDP}_fsdp_param.py: FSDPParam._init_sharded_param",
+    "gathered parameter": f"{_FSDP}_fsdp_param.py: init_all_gather_outputs, alloc_all_gather_outputs",
+    "all-gather buffer": f"{_FSDP}_fsdp_collectives.py: foreach_all_gather",
+    "all-gather input": f"{_FSDP}_fsdp_collectives.py: _get_param_all_gather_inputs",
+    "shard (from the host)": f"{_FSDP}_fsdp_param.py: all_gather_inputs",
+    "reduce-scatter input": f"{_FSDP}_fsdp_collectives.py: foreach_reduce",
+    "reduce-scatter output": f"{_FSDP}_fsdp_collectives.py: foreach_reduce",
+    "DDP bucket": f"{_TORCH}, torch/csrc/distributed/c10d/reducer.cpp: initialize_buckets",
     "ema": "a copy of the trained weights, as moving averages keep",
 }
 GRADIENTS = f"{_TORCH}, torch/csrc/autograd/FunctionsManual.cpp"

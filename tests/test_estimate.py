@@ -192,7 +192,7 @@ def test_inference_needs_neither_gradients_nor_states() -> None:
         ),
         ({"model": "gpt2", "inference": {"runtime": "vllm"}}, "inference.runtime"),
         ({"model": "gpt2", "inference": {"weights": "nf4"}}, "inference.weights"),
-        ({"model": "gpt2", "parallel": {"data": 8}}, "parallel.data"),
+        ({"model": "gpt2", "parallel": {"pipeline": 8}}, "parallel.pipeline"),
         ({"model": "gpt2", "hardware": {"gpu": "Voodoo 2"}}, "hardware.gpu"),
         ({"model": "gpt2", "hardware": {"reserve": -1}}, "hardware.reserve"),
     ],

@@ -12,7 +12,8 @@ from typing import Any
 
 from memcalc.errors import ScenarioError
 from memcalc.scenario.fields import LARGEST_COUNT, Fields
-from memcalc.scenario.running import RUNTIMES, read_hardware, read_inference, read_parallel
+from memcalc.scenario.parallel import Parallel, check, read_parallel
+from memcalc.scenario.running import RUNTIMES, read_hardware, read_inference
 from memcalc.scenario.settings import Hardware, Inference, LoraSettings, Training
 from memcalc.scenario.training import CHECKPOINTING, METHODS, read_training
 from memcalc.training.optimizers import OPTIONS as OPTIMIZER_OPTIONS
@@ -20,7 +21,7 @@ from memcalc.training.precision import INFERENCE, TRAINING
 
 __all__ = [
     "ATTENTION", "CHECKPOINTING", "LARGEST_COUNT", "METHODS", "OPTIMIZER_OPTIONS", "RUNTIMES",
-    "Hardware", "Inference", "LoraSettings", "Scenario", "Training",
+    "Hardware", "Inference", "LoraSettings", "Parallel", "Scenario", "Training",
 ]  # fmt: skip
 
 ATTENTION = ("sdpa", "flash", "efficient", "math", "eager")
@@ -40,6 +41,7 @@ class Scenario:
     training: Training = field(default_factory=Training)
     inference: Inference = field(default_factory=Inference)
     hardware: Hardware = field(default_factory=Hardware)
+    parallel: Parallel = field(default_factory=Parallel)
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -66,6 +68,8 @@ class Scenario:
             found["training"] = self.training.as_dict()
         else:
             found["inference"] = self.inference.as_dict()
+        if self.parallel != Parallel():
+            found["parallel"] = self.parallel.as_dict()
         found["hardware"] = self.hardware.as_dict() if self.hardware != Hardware() else None
         return found
 
@@ -93,8 +97,10 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     mask = top.choice("attention_mask", ("none", "padded"), "none")
     inference = read_inference(top, task, notes)
     hardware = read_hardware(top)
-    read_parallel(top)
+    parallel = read_parallel(top, task, notes)
+    if task == "train":
+        check(parallel, training, precision, hardware)
     top.finish()
     return Scenario(
-        model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, tuple(notes)
+        model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, parallel, tuple(notes)
     )

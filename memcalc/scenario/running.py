@@ -1,4 +1,4 @@
-"""Reads ``inference``, ``hardware`` and ``parallel``."""
+"""Reads ``inference`` and ``hardware``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ OTHER_RUNTIMES = (
     "activation_bytes", "non_torch_bytes", "n_ctx", "n_ubatch", "flash_attention", "gpu_layers", "parallel",
     "images", "steps", "offload",
 )  # fmt: skip
-PARALLEL = ("data", "strategy", "tensor", "sequence", "pipeline", "schedule", "context", "expert", "offload")
 
 
 def read_inference(top: Fields, task: str, notes: list[str]) -> Inference:
@@ -51,19 +50,3 @@ def read_hardware(top: Fields) -> Hardware:
     found = Hardware(gpu, read.whole("count", 1), read.whole("reserve", 0, low=0, high=2**50), free)
     read.finish()
     return found
-
-
-def read_parallel(top: Fields) -> None:
-    """Only one device so far: sizes of 1 and ``none`` say just that."""
-    raw = top.get("parallel")
-    if raw is None:
-        return
-    read = Fields(raw, "parallel")
-    for name in PARALLEL:
-        value = read.get(name)
-        if name in ("data", "tensor", "pipeline", "context", "expert"):
-            if read.whole(name, 1) != 1:
-                raise ScenarioError(f"{read.at(name)}: only one device is supported so far", read.at(name), [1])
-        elif name == "offload" and value not in (None, "none"):
-            raise ScenarioError("parallel.offload is not supported yet", "parallel.offload", ["none"])
-    read.finish()

@@ -298,3 +298,6 @@ def _deliver(parameter: Parameter, grad: Tensor) -> None:
         whole.storage.record.component = "gradients"
         whole.storage.record.name = parameter.name
         parameter.grad = Tensor(whole.storage, parameter.shape, parameter.format)
+    if parameter.grad.tape.watch is not None:
+        del whole
+        parameter.grad.tape.watch.delivered(parameter.grad.tape, parameter)

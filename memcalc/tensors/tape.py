@@ -15,6 +15,7 @@ from memcalc.formats import Format
 
 if TYPE_CHECKING:
     from memcalc.tensors.autograd import Autocast, Node, Recomputation
+    from memcalc.tensors.watch import Watch
 
 Size = Any
 """A dimension or a number of bytes: an int (one estimate) or an int64 array (a sweep's grid)."""
@@ -96,11 +97,16 @@ class Tape:
         self.liger = False  # fused norms, feed-forwards and rotary positions
         self.autocast: Autocast | None = None
         self.saving: Recomputation | None = None
+        self.watch: Watch | None = None  # what wraps the model, if anything does
         self._bytes: dict[tuple[Any, ...], Size] = {}
 
     def begin(self, phase: str, label: str, repeat: int = 1, group: int | None = None) -> None:
         """Start a new section; what is born and dies from here on belongs to it."""
+        if self.watch is not None:
+            self.watch.leave(self, self.sections[-1])
         self.sections.append(Section(len(self.events), phase, label, repeat, group))
+        if self.watch is not None:
+            self.watch.enter(self, self.sections[-1])
 
     def storage(self, shape: Sequence[Size], fmt: Format, op: str, component: str = "temporary") -> Storage:
         """Allocate a storage of ``shape`` in ``fmt``, rounded up to the allocator's block."""

@@ -17,11 +17,11 @@ from memcalc.scenario import Training
 from memcalc.stages import Stage
 from memcalc.tensors.autograd import Autocast, backward
 from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Tape, rounded
+from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Tensor
 from memcalc.tensors.timeline import Segment, segments
-from memcalc.training.optimizers import StepMemory, step_memory
 from memcalc.training.precision import Precision
+from memcalc.training.standing import Standing
 
 
 @dataclass(slots=True)
@@ -52,6 +52,8 @@ def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, 
         loss = _forward(program, run, precision, tape, ids, labels)
         backward(tape, loss)
         del loss
+        if tape.watch is not None:
+            tape.watch.finish(tape)
     tape.begin("end", "end")
     marks.append(len(tape.sections) - 1)
     parts = segments(tape)
@@ -83,73 +85,19 @@ def _forward(program: Decoder, run: Run, precision: Precision, tape: Tape, ids: 
     return loss
 
 
-def weight_bytes(program: Decoder) -> int:
-    """Parameters and buffers on the device, each rounded to the allocator's block."""
-    total = sum(one.bytes() * one.repeat for one in program.parameters)
-    for _, shape, fmt in program.buffers():
-        count = 1
-        for dim in shape:
-            count *= dim
-        total += rounded(count * fmt.size)
-    return total
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What stands beside the activations, in bytes: weights, gradients, optimizer."""
-
-    weights: int
-    gradients: int
-    gradients_stay: bool
-    masters: int
-    ema: int
-    step: StepMemory
-
-    @property
-    def persistent(self) -> int:
-        """Weights, gradients and optimizer states when all exist."""
-        return self.weights + self.ema + self.gradients + self.masters + self.step.state_bytes
-
-
-def standing(program: Decoder, settings: Training, precision: Precision) -> Standing:
-    """Weigh the program's parameters under ``settings``."""
-    trained = [one for one in program.parameters if one.trainable]
-    halves = [one for one in trained if one.format.is_half]
-    # fp32 gradients of 16-bit weights are buffers that stay (Megatron's main_grad): each 16-bit gradient is
-    # added into them and dropped.
-    gradient_format = Format.FP32 if settings.gradient_dtype == "fp32" else None
-    wide = sum(one.bytes(Format.FP32) * one.repeat for one in halves)
-    step = step_memory(
-        settings.optimizer,
-        settings.optimizer_impl,
-        trained,
-        settings.optimizer_options,
-        Format.FP32 if precision.master else None,
-    )
-    return Standing(
-        weights=weight_bytes(program),
-        gradients=sum(one.bytes(gradient_format) * one.repeat for one in trained),
-        gradients_stay=gradient_format is not None,
-        masters=wide if precision.master else 0,
-        ema=sum(one.bytes() * one.repeat for one in trained) if settings.ema else 0,
-        step=step,
-    )
-
-
-def stages(program: Decoder, micros: list[Micro], settings: Training, precision: Precision) -> Iterator[Stage]:
+def stages(micros: list[Micro], settings: Training, held: Standing) -> Iterator[Stage]:
     """The whole run in order: load, then two steps of micro-batches and optimizer."""
-    held = standing(program, settings, precision)
     step = held.step
     inputs = micros[0].before
     again = micros[-1]
     first = again if held.gradients_stay else micros[0]
-    stay = held.gradients if held.gradients_stay else 0
+    stay = (held.gradients if held.gradients_stay else 0) + held.buckets
     owned = held.masters + held.ema
     yield Stage("load", 0, {"weights": held.weights, "gradients": stay, "optimizer": owned}, [], [])
     for number in (1, 2):
         states = step.state_bytes if number == 2 or step.at_load else 0
         begin = {"weights": held.weights, "gradients": stay, "optimizer": owned + states}
-        full = {**begin, "gradients": held.gradients}
+        full = {**begin, "gradients": held.gradients + held.buckets}
         start, base = first, begin
         if number == 2 and settings.zero_grad == "keep":
             start, base = again, full
@@ -158,7 +106,5 @@ def stages(program: Decoder, micros: list[Micro], settings: Training, precision:
         if settings.grad_accumulation > 1:
             yield Stage("forward", number, full, again.forward, inputs)
             yield Stage("backward", number, full, again.backward, inputs + again.forward)
-        after = {**full, "optimizer": owned + step.state_bytes}
-        # fp32 masters are stepped with fp32 copies of the 16-bit gradients, unless those are fp32 already
-        copies = 0 if held.gradients_stay else held.masters
-        yield Stage("optimizer", number, after, [], inputs, (step.first if number == 1 else step.later) + copies)
+        after = {**full, "gradients": held.stepped + held.buckets, "optimizer": owned + step.state_bytes}
+        yield Stage("optimizer", number, after, [], inputs, held.temporary(number))

@@ -1,0 +1,58 @@
+"""What an estimate for many GPUs has to say about its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memcalc.architectures.decoder import Decoder
+from memcalc.units import binary
+
+if TYPE_CHECKING:
+    from memcalc.question import Question
+
+
+def parallel_notes(question: Question, program: Decoder) -> list[str]:
+    """The assumptions, each a sentence; none for one card."""
+    scenario = question.scenario
+    parallel = scenario.parallel
+    if parallel.cards == 1:
+        return []
+    notes = [f"every size is one card's, of {parallel.cards:,}; the micro-batch is one card's too"]
+    if scenario.task != "train":
+        return notes
+    if parallel.shards == "ddp":
+        notes += _ddp(question)
+    elif parallel.shards == "fsdp2":
+        notes += _fsdp2(question)
+    host = question.standing(program).host
+    if host:
+        notes.append(f"offload: {binary(host)} for each card lie in the computer's own memory, where the step is made")
+    return notes
+
+
+def _ddp(question: Question) -> list[str]:
+    scenario = question.scenario
+    if scenario.training.gradient_dtype is not None:
+        return ["DDP as Megatron's: the fp32 gradients are the buckets"]
+    if scenario.parallel.bucket_view:
+        return ["DDP: gradients are views of the buckets (gradient_as_bucket_view=True)"]
+    return [
+        "DDP: gradients lie twice in memory, as such and in the buckets (gradient_as_bucket_view=False, the default)"
+    ]
+
+
+def _fsdp2(question: Question) -> list[str]:
+    scenario = question.scenario
+    notes = ["FSDP2: fully_shard on every block and on the model, which keeps what lies outside the blocks whole"]
+    if scenario.precision.endswith(("-mixed", "-master")):
+        fmt = scenario.precision.partition("-")[0]
+        notes.append(
+            f"FSDP2's mixed precision: fp32 shards, {fmt} parameters gathered, gradients reduced in fp32 "
+            f"(MixedPrecisionPolicy(param_dtype={fmt}, reduce_dtype=float32)); no autocast, no second master copy"
+        )
+    if scenario.training.grad_accumulation > 1:
+        notes.append("FSDP2: gradients are reduced after every micro-batch (no set_requires_gradient_sync(False))")
+    notes.append(
+        "FSDP2: its buffers come from streams of their own; what that costs in reserved memory is not simulated"
+    )
+    return notes
