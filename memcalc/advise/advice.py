@@ -14,6 +14,7 @@ from memcalc.hardware.fit import judge
 from memcalc.hardware.machine import Machine
 from memcalc.models import catalogue
 from memcalc.models.families import families, family
+from memcalc.scenario import Scenario
 from memcalc.scenario.paths import Json
 from memcalc.shared import Shared
 from memcalc.solve.verdict import Verdict, understood
@@ -88,9 +89,18 @@ def candidates(scenario: Json) -> list[Change]:
     """Every change that the scenario offers, in a fixed order; not yet weighed."""
     now = Now.of(scenario)
     makers = training.MAKERS if now.get("task") == "train" else inference.MAKERS
-    found = [change for make in makers for change in make(now)]
+    found = [change for make in makers for change in make(now) if _goes(change, scenario)]
     less = _smaller_model(scenario)
     return [*found, less] if less else found
+
+
+def _goes(change: Change, scenario: Json) -> bool:
+    """Whether the change can be combined with the rest of the scenario."""
+    try:
+        Scenario.read(change.apply(scenario))
+    except MemcalcError:
+        return False
+    return True
 
 
 def _smaller_model(scenario: Json) -> Change | None:

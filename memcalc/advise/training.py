@@ -135,7 +135,7 @@ def _spread(now: Now) -> Iterator[Change]:
             yield set_to(f"{name}-{count}", "parallel", f"{count} cards, {name}", cost, parallel__data=count,
                          parallel__strategy=name)  # fmt: skip
     for name, cost in costs.OFFLOADS.items():
-        if now.get("parallel.offload") in (None, "none") and accepted("parallel.offload", name):
+        if now.get("parallel.offload") in (None, "none") and name in known_values("parallel.offload"):
             yield set_to(f"offload-{name}", "offload-states", f"Offload {name}", cost, parallel__offload=name)
 
 
