@@ -1,4 +1,4 @@
-"""Make ``tests/data/traces_sharded.json`` anew: real FSDP2 and DDP code around real model code, on fake tensors.
+"""Make ``tests/data/sharded.json`` anew: real FSDP2 and DDP code around real model code, on fake tensors.
 
     python tests/record_sharded.py        all cases (a minute; needs torch and transformers)
 
@@ -41,7 +41,7 @@ from memcalc.trace.cuda_rules import cuda_rules
 from memcalc.trace.ledger import Ledger
 from memcalc.trace.session import _checkpoint_inputs, _plain_sequences, _quiet
 
-RECORD = Path(__file__).parent / "data" / "traces_sharded.json"
+RECORD = Path(__file__).parent / "data" / "sharded.json"
 LLAMA = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 1000, "hidden_size": 256,
     "intermediate_size": 688, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4,

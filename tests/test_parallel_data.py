@@ -1,6 +1,6 @@
 """Replicas and shards: against torch's real FSDP2 and DDP code, and against sums done by hand.
 
-``data/traces_sharded.json``: rank 0 of eight, real Llama and GPT-2 code wrapped by torch 2.13's own
+``data/sharded.json``: rank 0 of eight, real Llama and GPT-2 code wrapped by torch 2.13's own
 ``fully_shard`` and ``DistributedDataParallel``, on fake tensors, every storage followed (``tests/record_sharded.py``).
 """
 
@@ -20,7 +20,7 @@ from memcalc.units import MiB
 
 TRACES = [
     pytest.param(one, id=one["name"])
-    for one in json.loads((Path(__file__).parent / "data" / "traces_sharded.json").read_text("utf-8"))
+    for one in json.loads((Path(__file__).parent / "data" / "sharded.json").read_text("utf-8"))
 ]
 
 
