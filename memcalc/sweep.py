@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memcalc.architectures.spec import DecoderSpec
+from memcalc.breakdowns import breakdowns
 from memcalc.errors import ScenarioError
 from memcalc.estimate import LIMIT, kernel_scratch
 from memcalc.hardware.fit import device_for
@@ -20,6 +21,7 @@ from memcalc.overhead import overhead
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.stages import highest
+from memcalc.tensors.tape import COMPONENTS
 from memcalc.training.notes import widened
 from memcalc.units import binary
 
@@ -33,7 +35,8 @@ class Sweep:
     """Peaks over a grid, in bytes; each array has one dimension for each axis, in the order asked for.
 
     ``tensors``, ``allocated``, ``reserved``, ``device`` are the points; ``device_low`` and ``device_high``
-    the range against which a card is judged.
+    the range against which a card is judged; ``components``, if asked for, what each component holds at each point's
+    highest instant (they sum to ``tensors``).
     """
 
     axes: dict[str, list[int]]
@@ -43,6 +46,7 @@ class Sweep:
     device: Grid
     device_low: Grid
     device_high: Grid
+    components: dict[str, Grid] | None = None
 
 
 def sweep(
@@ -57,6 +61,26 @@ def sweep(
     >>> sweep({"model": "gpt2", "task": "train"}, batch=[1, 2, 4], seq_len=[128, 256]).tensors.shape
     (3, 2)
     """
+    return _swept(scenario, allow_files, machine, axes, False)
+
+
+def sweep_components(
+    scenario: Mapping[str, Any] | Scenario,
+    allow_files: bool = True,
+    machine: Machine | None = None,
+    **axes: Sequence[int],
+) -> Sweep:
+    """``sweep`` with ``components``: also what the tensors are at each point's highest instant."""
+    return _swept(scenario, allow_files, machine, axes, True)
+
+
+def _swept(
+    scenario: Mapping[str, Any] | Scenario,
+    allow_files: bool,
+    machine: Machine | None,
+    axes: Mapping[str, Sequence[int]],
+    components: bool,
+) -> Sweep:
     base = Scenario.read(scenario)
     values = {name: _checked(name, given, base.task) for name, given in axes.items()}
     if not values:
@@ -70,7 +94,8 @@ def sweep(
     shape = tuple(len(one) for one in values.values())
     if int(np.prod(shape, dtype=object)) > MOST_POINTS:
         raise ScenarioError(f"a sweep has at most {MOST_POINTS:,} points", next(iter(values)))
-    tensors = _grid(question, values, shape)
+    parts = {name: np.zeros(shape, np.int64) for name in COMPONENTS} if components else None
+    tensors = _grid(question, values, shape, parts=parts)
     low, high = _spread(question, values, tensors)
     along = _along(values)
     scratch = kernel_scratch(question, along.get("batch"), along.get("seq_len"))
@@ -84,6 +109,7 @@ def sweep(
         above.device[1],
         above.device[0],
         above.device[2],
+        parts,
     )
 
 
@@ -127,10 +153,15 @@ def _along(values: Mapping[str, list[int]]) -> dict[str, Grid]:
 
 
 def _grid(
-    question: Question, values: Mapping[str, list[int]], shape: tuple[int, ...], spec: DecoderSpec | None = None
+    question: Question,
+    values: Mapping[str, list[int]],
+    shape: tuple[int, ...],
+    spec: DecoderSpec | None = None,
+    parts: dict[str, Grid] | None = None,
 ) -> Grid:
-    """Peaks of the tensors over the grid (of an alternative ``spec``, if given). A batch or a length of 1 changes
-    which reshapes copy, so those points are run apart from the others."""
+    """Peaks of the tensors over the grid (of an alternative ``spec``, if given); ``parts`` is filled with the
+    components there. A batch or a length of 1 changes which reshapes copy, so those points are run apart from the
+    others."""
     scenario = question.scenario
     program = question.program(spec)
     length = "seq_len" if scenario.task == "train" else "prompt_tokens"
@@ -169,10 +200,12 @@ def _grid(
                 point[name] = np.array(picked, np.int64).reshape(spread_out)
         one_sequence = isinstance(point["batch"], int) and point["batch"] == 1
         one_token = isinstance(point[length], int) and point[length] == 1
-        peaks = highest(
-            question.stages(program, point["batch"], point[length], point["new_tokens"], one_sequence, one_token)
-        )
-        result[np.ix_(*chosen)] = np.broadcast_to(peaks, [len(one) for one in chosen])
+        stages = question.stages(program, point["batch"], point[length], point["new_tokens"], one_sequence, one_token)
+        sides = tuple(len(one) for one in chosen)
+        result[np.ix_(*chosen)] = np.broadcast_to(highest(stages), sides)
+        if parts is not None:
+            for name, sizes in breakdowns(stages, sides).items():
+                parts[name][np.ix_(*chosen)] = sizes
     return result
 
 

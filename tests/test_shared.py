@@ -9,6 +9,7 @@ import pytest
 import memcalc
 from memcalc.estimate import lay
 from memcalc.shared import Shared
+from memcalc.sweep import sweep_components
 
 BASE: dict[str, Any] = {
     "model": "Qwen2.5-0.5B",
@@ -57,3 +58,28 @@ def test_a_sweeps_points_have_the_estimates_range(model: Any, task: str) -> None
             one = memcalc.estimate(point)
             assert [grid.device_low[i, j], grid.device_high[i, j]] == one.range["device"]
             assert grid.device[i, j] == one.peak["device"]
+
+
+@pytest.mark.parametrize("model", ["Llama-3.2-1B", "gpt2", "Gemma-2-2B"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"task": "train"},
+        {"task": "train", "training": {"checkpointing": "full", "grad_accumulation": 2}},
+        {"task": "train", "precision": "bf16-mixed", "training": {"method": "lora", "optimizer_impl": "fused"}},
+        {"task": "infer"},
+    ],
+)
+def test_a_sweeps_components_are_the_estimates_own(model: str, more: dict[str, Any]) -> None:
+    scenario = {"model": model, **more}
+    batches, lengths = [1, 2, 9], [1, 70, 513]
+    axis = "seq_len" if more["task"] == "train" else "prompt_tokens"
+    grid = sweep_components(scenario, batch=batches, **{axis: lengths})
+    assert grid.components is not None
+    assert (sum(grid.components.values()) == grid.tensors).all()
+    for i, batch in enumerate(batches):
+        for j, length in enumerate(lengths):
+            point = {**scenario, "batch": batch}
+            point |= {"seq_len": length} if axis == "seq_len" else {"inference": {"prompt_tokens": length}}
+            found = {name: int(sizes[i, j]) for name, sizes in grid.components.items()}
+            assert found == memcalc.estimate(point).at_peak
