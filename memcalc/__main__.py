@@ -1,4 +1,4 @@
-"""The command line: ``python -m memcalc estimate FILE``, ``trace FILE``, ``gpus``, ``models``."""
+"""The command line: ``python -m memcalc estimate FILE``; fit, advise, sweep, compare (``cli``); trace, gpus, models."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from memcalc.cli import advise, compare, fit, sweep
+from memcalc.cli.reading import read_json, refuse
 from memcalc.errors import MemcalcError
 from memcalc.estimate import estimate
 from memcalc.hardware import nvml
 from memcalc.models import catalogue
-
-LARGEST_INPUT = 16 * 1024 * 1024
-"""Bytes: a list of scenarios larger than this is a mistake."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     two = commands.add_parser("gpus", help="the NVIDIA GPUs of this machine, and their memory now")
     two.add_argument("--json", action="store_true", help="as JSON")
     commands.add_parser("models", help="the names of the model catalogue")
+    for add in (fit.add, advise.add, sweep.add, compare.add):
+        add(commands)
     chosen = parser.parse_args(arguments)
+    if hasattr(chosen, "run"):
+        return int(chosen.run(chosen))
     if chosen.command == "estimate":
         return _estimate(chosen.file, _answer)
     if chosen.command == "trace":
@@ -43,28 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _estimate(file: str, answer: Callable[[Any], dict[str, Any]]) -> int:
     try:
-        if file == "-":
-            text = sys.stdin.read(LARGEST_INPUT + 1)
-        else:
-            with open(file, encoding="utf-8") as source:
-                text = source.read(LARGEST_INPUT + 1)
-        if len(text) > LARGEST_INPUT:
-            raise MemcalcError(f"more than {LARGEST_INPUT // 2**20} MiB of input", "")
-        read = json.loads(text)
+        read = read_json(file)
     except MemcalcError as error:
-        return _refuse(error)
-    except OSError as error:
-        return _refuse(MemcalcError(f"{file} cannot be read: {error.strerror or error}", ""))
-    except (ValueError, RecursionError) as error:
-        return _refuse(MemcalcError(f"the input is not valid JSON: {error}", ""))
+        return refuse(error)
     answers = [answer(one) for one in (read if isinstance(read, list) else [read])]
     print(json.dumps(answers if isinstance(read, list) else answers[0], indent=2))
     return 2 if any("error" in one for one in answers) else 0
-
-
-def _refuse(error: MemcalcError) -> int:
-    print(json.dumps(error.as_dict(), indent=2))
-    return 2
 
 
 def _answer(scenario: Any) -> dict[str, Any]:

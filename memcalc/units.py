@@ -6,6 +6,9 @@ decimal GB (powers of 1000, as cards are sold) only beside them.
 
 from __future__ import annotations
 
+import math
+import re
+
 KiB = 1024
 MiB = 1024**2
 GiB = 1024**3
@@ -53,3 +56,23 @@ def count(value: float) -> str:
         if abs(value) >= factor * 0.9995:
             return f"{_digits(value / factor)}{name}"
     return f"{value:,.0f}"
+
+
+_FACTORS = {name.casefold(): factor for factor, name in (*_BINARY, *_DECIMAL, (1, "B"))}
+_WRITTEN = re.compile(r"\s{0,8}(\d{1,18}(?:[.,]\d{1,9})?)\s{0,8}([a-z]{0,3})\s{0,8}", re.IGNORECASE)
+
+
+def parse_bytes(text: str, unit: str = "GiB") -> int:
+    """A size as people write it, in bytes; a number alone is in ``unit``. ValueError says how to write it.
+
+    >>> parse_bytes("1.5 GiB"), parse_bytes("800MB"), parse_bytes("2")
+    (1610612736, 800000000, 2147483648)
+    """
+    match = _WRITTEN.fullmatch(text)
+    factor = _FACTORS.get((match[2] or unit).casefold()) if match else None
+    if match is None or factor is None:
+        raise ValueError("Write a size such as 11.2 GiB, 11500 MiB or 12 GB.")
+    size = float(match[1].replace(",", ".")) * factor
+    if not math.isfinite(size) or size > 2**50:
+        raise ValueError("More than a PiB is no memory of one card.")
+    return round(size)

@@ -22,6 +22,8 @@ from memcalc.units import MiB
 
 NOTHING = 2 * MiB
 """Bytes: a smaller difference is the allocator's rounding."""
+HARDLY = 200
+"""A change that saves less than this part of the memory is not worth a line, unless it makes the scenario fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +151,12 @@ def advise(scenario: Mapping[str, Any], allow_files: bool = True, scale: Scale |
 
 def _item(change: Change, now: Weighed, there: Weighed) -> Item | None:
     """The change with what it saves; None if that is nothing, in no phase."""
+    least = max(NOTHING, now.verdict.high // HARDLY)
     saves = now.verdict.high - there.verdict.high
-    if saves >= NOTHING:
+    if saves >= least or (there.verdict.fits and not now.verdict.fits):
         return Item(change, there.verdict, saves)
     lower = {phase: now.phases.get(phase, 0) - size for phase, size in there.phases.items() if phase != "load"}
     phase = max(lower, key=lambda one: lower[one], default="")
-    if phase and lower[phase] >= NOTHING:
+    if phase and lower[phase] >= least:
         return Item(change, there.verdict, min(0, saves), phase, lower[phase])
     return None

@@ -12,6 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import memcalc
+from memcalc.advise import advise, plan
+from memcalc.solve import largest
+from memcalc.solve.axes import axis
+from memcalc.solve.cards import cards
+from memcalc.solve.grid import grid
 
 TRAIN: dict[str, Any] = {"model": "Llama-3.1-8B", "task": "train", "batch": 2, "hardware": {"gpu": "80GB"}}
 CASES: dict[str, tuple[Callable[[], Any], int]] = {
@@ -45,6 +50,25 @@ CASES: dict[str, tuple[Callable[[], Any], int]] = {
         ),
         20,
     ),
+}
+
+_LORA = {**TRAIN, "batch": 4, "training": {"method": "lora", "lora": {"targets": "all-linear"}}}
+CASES |= {
+    "heat map Llama-3.1-8B train, batch x length, 100 x 100": (
+        lambda: grid(TRAIN, axis(TRAIN, "batch"), axis(TRAIN, "seq_len"), range(1, 101), range(128, 12801, 128)),
+        20,
+    ),
+    "full advice, train Llama-3.1-8B, batch 4 on 24GB": (
+        lambda: advise({**TRAIN, "batch": 4, "hardware": {"gpu": "24GB"}}),
+        50,
+    ),
+    "full advice, train Llama-3.1-8B LoRA all-linear": (lambda: advise(_LORA), 50),
+    "cheapest set of changes, train Llama-3.1-8B, batch 4 on 24GB": (
+        lambda: plan({**TRAIN, "batch": 4, "hardware": {"gpu": "24GB"}}),
+        10,
+    ),
+    "largest batch, train Llama-3.1-8B LoRA": (lambda: largest(_LORA, "batch"), 50),
+    "all cards of the catalogue, train Llama-3.1-8B": (lambda: cards(TRAIN), 50),
 }
 
 

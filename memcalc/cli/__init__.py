@@ -1,0 +1,1 @@
+"""The commands that answer with tables: fit, advise, sweep, compare."""
