@@ -32,7 +32,14 @@ DEEPSEEK_V3 = DEEPSEEK_V2 | {
     "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "n_group": 4, "topk_group": 2,
     "n_shared_experts": 1, "q_lora_rank": 48, "norm_topk_prob": True, "num_experts_per_tok": 3,
 }  # fmt: skip
+GPT_OSS: Config = {
+    "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 160, "num_hidden_layers": 6, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "head_dim": 32, "num_local_experts": 8, "num_experts_per_tok": 2, "max_position_embeddings": 4096,
+    "sliding_window": 64, "tie_word_embeddings": False,
+}  # fmt: skip
 MODELS = {
+    "gpt-oss": GPT_OSS,
     "mixtral": MIXTRAL,
     "mixtral-window": MIXTRAL | {"sliding_window": 100},
     "qwen3-moe": QWEN3_MOE,

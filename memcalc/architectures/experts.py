@@ -20,6 +20,7 @@ from memcalc.tensors.ops.routing import (
     top_k,
     weigh_rows,
 )
+from memcalc.tensors.tape import Size
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -40,6 +41,20 @@ class Experts:
         down = maker.parameter(f"{path}.down_proj", count, hidden, width, repeat=repeat)
         return cls(count, width, act, gate_up, down)
 
+    @property
+    def hidden(self) -> int:
+        """Values of a token."""
+        return self.down.shape[1]
+
+    def biases(self, index: int, sorted_ids: Tensor, rows: Size) -> Tensor | None:
+        """What is added to the first or second product's rows (S, …): nothing, unless the experts have biases."""
+        return None
+
+    def gated(self, gate_up: Tensor) -> Tensor:
+        """From gate and up values (S, 2·width) to (S, width)."""
+        gate, up = ops.chunk_last(gate_up, 2)
+        return ops.mul(activation(self.activation, gate), up)
+
     def __call__(self, x: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         """Tokens x (T, h), each through its own k experts (index, weights: (T, k)), summed: (T, h)."""
         tape, fmt = x.tape, x.format
@@ -52,20 +67,18 @@ class Experts:
         counted = fresh(tape, (rows,), Format.INT32, "to")
         per_expert = fresh(tape, (self.count,), Format.INT32, "histc")
         offsets = fresh(tape, (self.count,), Format.INT32, "cumsum")
-        out = grouped_product(selected, self.gate_up, 2 * self.width, offsets)
-        gate, up = ops.chunk_last(out, 2)
-        gated = ops.mul(activation(self.activation, gate), up)
-        del gate, up
-        out = gated
-        del gated
-        out = grouped_product(out, self.down, self.down.shape[1], offsets)
+        biases = self.biases(0, sorted_ids, rows)
+        out = grouped_product(selected, self.gate_up, 2 * self.width, offsets, biases)
+        out = self.gated(out)
+        biases = self.biases(1, sorted_ids, rows)
+        out = grouped_product(out, self.down, self.hidden, offsets, biases)
         weighted = weigh_rows(out, row_weights)
         back = fresh(tape, (rows,), Format.INT64, "empty_like")
         counting = fresh(tape, (rows,), Format.INT64, "arange")
         del counting
         weighted = gather_rows(weighted, back, rows)
         result = ops.to(sum_slots(weighted, tokens), fmt)
-        del sorted_ids, order, selected, row_weights, counted, per_expert, offsets, out, weighted, back
+        del sorted_ids, order, selected, row_weights, counted, per_expert, offsets, biases, out, weighted, back
         return result
 
 

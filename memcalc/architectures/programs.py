@@ -13,6 +13,7 @@ from memcalc.architectures.glm4 import Glm4
 from memcalc.architectures.gpt2 import Gpt2
 from memcalc.architectures.gpt_bigcode import GptBigCode
 from memcalc.architectures.gpt_neox import GptNeox
+from memcalc.architectures.gpt_oss import GptOss
 from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.llama import Llama
@@ -48,6 +49,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "bloom": Bloom,
     "mpt": Mpt,
     "mixtral": Mixtral,
+    "gpt_oss": GptOss,
     "deepseek_v2": DeepSeekV2,
     "deepseek_v3": DeepSeekV3,
     "qwen3_moe": Qwen3Moe,

@@ -10,10 +10,14 @@ from memcalc.architectures.moe import MoeSpec
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ModelError
 from memcalc.models.reader import FIELD, Family, Reader
-from memcalc.models.readers.decoders import sizes
+from memcalc.models.readers.decoders import layer_windows, sizes
 
 _MIXTRAL = {"vocab": 32000, "ffn": 14336, "positions": 131072, "kv_heads": 8}
 _QWEN3 = {"vocab": 151936, "hidden": 2048, "layers": 24, "ffn": 6144, "positions": 32768, "kv_heads": 4}
+_GPT_OSS = {
+    "vocab": 201088, "hidden": 2880, "layers": 36, "heads": 64, "kv_heads": 8, "head_dim": 64, "ffn": 2880,
+    "positions": 131072,
+}  # fmt: skip
 
 
 def expert_count(read: Reader, default: int) -> int:
@@ -85,7 +89,28 @@ def read_qwen3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     return spec, read.assumptions
 
 
+def read_gpt_oss(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    common = sizes(read, _GPT_OSS)
+    experts = expert_count(read, 128)
+    plain_routing(read)
+    biased = read.flag("attention_bias", True)
+    spec = MoeSpec(
+        family="gpt_oss",
+        **common,
+        qkv_bias=biased,
+        output_bias=biased,
+        windows=layer_windows(read, common["layers"], 2, 128),
+        eager_only=True,
+        experts=experts,
+        chosen=chosen_experts(read, experts, 4),
+        expert_ffn=common["ffn"],
+    )
+    return spec, read.assumptions
+
+
 FAMILIES = {
+    "gpt_oss": Family(read_gpt_oss, "GptOssForCausalLM"),
     "mixtral": Family(read_mixtral, "MixtralForCausalLM"),
     "qwen3_moe": Family(read_qwen3, "Qwen3MoeForCausalLM"),
 }

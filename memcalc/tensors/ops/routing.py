@@ -61,9 +61,9 @@ def normalised_in_place(values: Tensor) -> Tensor:
     return Tensor(values.storage, shape, fmt, node)
 
 
-def gather_rows(x: Tensor, index: Tensor, rows: Size) -> Tensor:
+def gather_rows(x: Tensor | Parameter, index: Tensor, rows: Size) -> Tensor:
     """``x[index]``, ``rows`` rows of x: keeps the index; backward adds into zeros of x's shape, in place."""
-    tape, shape, fmt = x.tape, x.shape, x.format
+    tape, shape, fmt = index.tape, x.shape, x.format
 
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, shape, fmt, "index (gradient)")]
@@ -71,10 +71,12 @@ def gather_rows(x: Tensor, index: Tensor, rows: Size) -> Tensor:
     return operator(tape, "index", (x,), (rows, *shape[1:]), fmt, backward, (index,))
 
 
-def grouped_product(x: Tensor, weight: Parameter, outputs: int, offsets: Tensor) -> Tensor:
+def grouped_product(
+    x: Tensor, weight: Parameter, outputs: int, offsets: Tensor, biases: Tensor | None = None
+) -> Tensor:
     """``F.grouped_mm``: rows of x (S, in), sorted by expert, times each expert's own matrix of ``weight``
     (E, …): (S, out). Autocast leaves it alone: x is cast to the weight's format. Keeps x if the weights are trained;
-    their gradient is that of all experts, whether they had a token or not."""
+    their gradient is that of all experts, whether they had a token or not. ``biases`` (S, out) are added in place."""
     tape = x.tape
     x = to(x, weight.format)
     fmt, x_shape, w_shape = x.format, x.shape, weight.shape
@@ -90,7 +92,15 @@ def grouped_product(x: Tensor, weight: Parameter, outputs: int, offsets: Tensor)
 
     keeps = [offsets, x] if needs_w else [offsets]
     frozen = 1 if needs_x else 0
-    return operator(tape, "grouped_mm", (x, weight), (x_shape[0], outputs), fmt, backward, keeps, weights=frozen)
+    out = operator(tape, "grouped_mm", (x, weight), (x_shape[0], outputs), fmt, backward, keeps, weights=frozen)
+    if biases is None:
+        return out
+    needs = [one.needs_grad for one in (out, biases)]
+
+    def add_backward(grad: Tensor) -> Grads:
+        return [grad] * sum(needs)
+
+    return Tensor(out.storage, out.shape, fmt, graph_node(tape, (out, biases), add_backward))
 
 
 def weigh_rows(x: Tensor, weights: Tensor) -> Tensor:
