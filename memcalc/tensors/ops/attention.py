@@ -42,8 +42,8 @@ def chosen_kernel(
 
     flash: 16-bit, no explicit mask, head size at most 256 and that of the values too, compute capability 8.0 or
     later; grouped queries allowed. memory-efficient: head sizes multiples of 8 (16-bit) or 4 (fp32), no grouped
-    queries; bf16 from capability 8.0. math: whatever is left. ``value_dim``: the values' head size,
-    where it differs [aten/src/ATen/native/transformers/cuda/sdp_utils.cpp].
+    queries; bf16 from capability 8.0. math: whatever is left [aten/src/ATen/native/transformers/cuda/sdp_utils.cpp].
+    ``value_dim``: the values' head size, where it differs.
     """
     value_dim = value_dim or head_dim
     flash = fmt.is_half and not masked and head_dim == value_dim <= 256 and call.capability >= 8.0
