@@ -169,7 +169,8 @@ def _standing(question: Question, program: Decoder, stage: Stage) -> Iterator[Na
         return
     yield from map(_line, lines.buckets(question.scenario, held))
     if stage.base.get("gradients", 0) > held.buckets:
-        shards = lines.gradients(question.scenario, program, held)
+        size = stage.base["gradients"] - held.buckets
+        shards = lines.gradients(question.scenario, program, held, size)
         fmt_of = Format.FP32 if held.gradients_stay else None
         if shards is None:
             for parameter in program.parameters:

@@ -88,7 +88,10 @@ class Question:
         if settings is None:
             return None
         targets = _targets(settings, spec)
-        return Lora(settings.r, targets, Format.named(settings.dtype), settings.dropout)
+        fmt = Format.named(settings.dtype)
+        if self.scenario.parallel.shards in ("zero1", "zero2", "zero3"):
+            fmt = self.precision.weights  # DeepSpeed casts the whole model
+        return Lora(settings.r, targets, fmt, settings.dropout)
 
     def stages(
         self,
@@ -118,7 +121,7 @@ class Question:
         if training:
             tape = Tape(one_sequence, one_token)
             tape.liger = scenario.training.liger
-            tape.watch = strategy.watch(scenario.parallel, scenario.precision, program)
+            tape.watch = strategy.watch(scenario.parallel, scenario.precision, scenario.training, program)
             return self._training(program, run, tape)
         weights = weight_bytes(program)
         if scenario.inference.runtime == "forward":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _TORCH = "torch 2.13"
 _HF = "transformers 5.23"
+_ZERO = "DeepSpeed 0.19.8, runtime/zero/"
 _FSDP = f"{_TORCH}, torch/distributed/fsdp/_fully_shard/"
 
 SOURCES = {
@@ -70,6 +71,14 @@ SOURCES = {
     "reduce-scatter input": f"{_FSDP}_fsdp_collectives.py: foreach_reduce",
     "reduce-scatter output": f"{_FSDP}_fsdp_collectives.py: foreach_reduce",
     "DDP bucket": f"{_TORCH}, torch/csrc/distributed/c10d/reducer.cpp: initialize_buckets",
+    "flat buffer": f"{_ZERO}stage_1_and_2.py: flatten_dense_tensors_aligned",
+    "reduce bucket": f"{_ZERO}stage_1_and_2.py: setup_buckets; stage3.py: _setup_for_real_optimizer",
+    "flattened bucket": f"{_ZERO}stage_1_and_2.py: allreduce_bucket",
+    "gradient partition": f"{_ZERO}stage_1_and_2.py: copy_grads_in_partition; stage3.py: grad_partitions_flat_buffer",
+    "offload buffer": f"{_ZERO}stage_1_and_2.py: temp_grad_buffer_for_gpu_offload",
+    "ZeRO-3 shard": f"{_ZERO}partition_parameters.py: _partition_param",
+    "gathered tensors (ZeRO-3)": f"{_ZERO}partitioned_param_coordinator.py: fetch_sub_module, __params_to_release",
+    "interleaved bucket": "DeepSpeed 0.19.8, runtime/comm/coalesced_collectives.py: reduce_scatter_coalesced",
     "ema": "a copy of the trained weights, as moving averages keep",
 }
 GRADIENTS = f"{_TORCH}, torch/csrc/autograd/FunctionsManual.cpp"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memcalc.architectures.decoder import Decoder
+from memcalc.parallel.zero import reduce_bucket
+from memcalc.parallel.zero3 import REUSE, Sizes
+from memcalc.training.notes import GUESSED
 from memcalc.units import binary
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ def parallel_notes(question: Question, program: Decoder) -> list[str]:
         notes += _ddp(question)
     elif parallel.shards == "fsdp2":
         notes += _fsdp2(question)
+    elif parallel.shards is not None:
+        notes += _deepspeed(question)
     host = question.standing(program).host
     if host:
         notes.append(f"offload: {binary(host)} for each card lie in the computer's own memory, where the step is made")
@@ -55,4 +60,32 @@ def _fsdp2(question: Question) -> list[str]:
     notes.append(
         "FSDP2: its buffers come from streams of their own; what that costs in reserved memory is not simulated"
     )
+    return notes
+
+
+def _deepspeed(question: Question) -> list[str]:
+    scenario = question.scenario
+    parallel = scenario.parallel
+    assert parallel.shards is not None
+    stage = int(parallel.shards[-1])
+    hidden = question.model.spec.hidden
+    bucket = reduce_bucket(parallel.buckets, hidden)
+    whose = "DeepSpeed's default" if parallel.buckets == "deepspeed" else "what Hugging Face fills in for auto"
+    notes = [
+        f"ZeRO stage {stage} as DeepSpeed 0.19.8 runs it, read in its source and never traced: the range is "
+        f"{GUESSED[parallel.shards]:.0%} wider each way",
+        f"DeepSpeed's reduce bucket: {bucket:,} values ({whose}), allocated whole however small the model is",
+    ]
+    if scenario.precision == "bf16":
+        notes.append("all in bf16: bf16_master_weights_and_grads and bf16_optimizer_states; DeepSpeed's usual bf16 is "
+                     "bf16-master")  # fmt: skip
+    if scenario.training.method == "lora":
+        notes.append("DeepSpeed casts the adapters to the model's format")
+    if stage == 3:
+        notes.append(
+            f"ZeRO-3: tensors of at most {Sizes.of(parallel.buckets, bucket, hidden).persistent:,} values stay whole; "
+            f"what is needed again within {REUSE:,} values around the turn to backward is not let go"
+        )
+    else:
+        notes.append("ZeRO: the rank whose share reaches into the most and largest tensors is meant")
     return notes

@@ -9,7 +9,7 @@ from memcalc.errors import ScenarioError
 from memcalc.scenario.fields import Fields
 from memcalc.scenario.settings import Hardware, Training
 
-STRATEGIES = ("ddp", "fsdp2")
+STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")
 OFFLOADS = ("none", "optimizer", "parameters")
 BUCKETS = ("deepspeed", "auto")
 OFFLOADED = {
@@ -20,6 +20,10 @@ OFFLOADED = {
     "fsdp2": ("none", "parameters"),
 }
 """What each can move to the host: DeepSpeed's offload_optimizer and offload_param, FSDP2's CPUOffloadPolicy."""
+
+ZERO_PRECISIONS = ("bf16-master", "fp16-master", "bf16", "fp32")
+"""DeepSpeed's bf16 and fp16 (fp32 masters), bf16 with bf16_master_weights_and_grads and bf16_optimizer_states, and
+fp32. All 16 bits in fp16 only runs with offloading [runtime/zero/stage_1_and_2.py: _configure_master_weights]."""
 
 FLAT_OPTIMIZERS = ("muon", "galore", "apollo", "adam-mini", "adamw-8bit", "paged-adamw-8bit", "adafactor-hf")
 """Optimizers that need the tensors' own shapes, which ZeRO's flat buffers do not keep (or that were not read with
@@ -122,15 +126,17 @@ def check(parallel: Parallel, training: Training, precision: str, hardware: Hard
         raise ScenarioError(f"{strategy} of 4-bit weights is not supported yet", "training.method", ["full", "lora"])
     if training.ema:
         raise ScenarioError(f"training.ema does not go with {strategy} here", "training.ema", [False])
+    if strategy != "fsdp2" and training.zero_grad != "set-to-none":
+        raise ScenarioError("DeepSpeed frees the gradients itself", "training.zero_grad", ["set-to-none"])
     if strategy != "fsdp2" and training.optimizer in FLAT_OPTIMIZERS:
         raise ScenarioError(
             f"{strategy} steps flat buffers: {training.optimizer} is not supported with it", "training.optimizer"
         )
     if strategy == "fsdp2" and training.optimizer in ("galore", "apollo", "adam-mini", "muon"):
         raise ScenarioError(f"{training.optimizer} is not supported on sharded tensors", "training.optimizer")
-    if strategy in ("zero1", "zero2", "zero3") and precision.endswith("-mixed"):
+    if strategy in ("zero1", "zero2", "zero3") and precision not in ZERO_PRECISIONS:
         raise ScenarioError(
-            f"DeepSpeed's mixed precision keeps 16-bit weights beside fp32 masters: {precision[:4]}-master",
+            f"DeepSpeed does not run {precision}; its own mixed precision is bf16-master or fp16-master",
             "precision",
-            ["bf16", "bf16-master", "fp16", "fp16-master", "fp32"],
+            ZERO_PRECISIONS,
         )

@@ -16,10 +16,11 @@ from memcalc.training.precision import Precision
 class Standing:
     """What stands beside the activations, in bytes: weights, gradients, optimizer.
 
-    ``gradients``: between micro-batches; ``at_step``: when the optimizer steps, if that is less. ``buckets``: buffers
-    of gradients that are there from the start. ``copies``: temporaries of the step besides the optimizer's own;
-    ``casting``: those of casting the gradients, which are gone when the optimizer begins. ``host``: what lies in the
-    computer's memory instead.
+    ``gradients``: between micro-batches; ``at_step``: when the optimizer steps, if that is less. ``buckets``:
+    gradients that are there from the start; ``buffers``: room for communication that is. ``copies``: temporaries of
+    the step besides the optimizer's own; ``casting``: those of casting the gradients, which are gone when the optimizer
+    begins. ``host``: what lies in the computer's memory instead. ``lasting``: the gradients to count among what
+    persists, if not those at the step.
     """
 
     weights: int
@@ -30,9 +31,11 @@ class Standing:
     step: StepMemory
     at_step: int | None = None
     buckets: int = 0
+    buffers: int = 0
     copies: int = 0
     casting: int = 0
     host: int = 0
+    lasting: int | None = None
 
     @property
     def stepped(self) -> int:
@@ -42,7 +45,8 @@ class Standing:
     @property
     def persistent(self) -> int:
         """Weights, gradients and optimizer states when all exist."""
-        return self.weights + self.ema + self.stepped + self.buckets + self.masters + self.step.state_bytes
+        gradients = self.stepped if self.lasting is None else self.lasting
+        return self.weights + self.ema + gradients + self.buckets + self.masters + self.step.state_bytes
 
     def temporary(self, number: int) -> int:
         """The most that step ``number`` needs for a moment above all that."""

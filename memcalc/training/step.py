@@ -93,10 +93,11 @@ def stages(micros: list[Micro], settings: Training, held: Standing) -> Iterator[
     first = again if held.gradients_stay else micros[0]
     stay = (held.gradients if held.gradients_stay else 0) + held.buckets
     owned = held.masters + held.ema
-    yield Stage("load", 0, {"weights": held.weights, "gradients": stay, "optimizer": owned}, [], [])
+    usual = {"weights": held.weights, "gradients": stay, "optimizer": owned, "temporary": held.buffers}
+    yield Stage("load", 0, usual, [], [])
     for number in (1, 2):
         states = step.state_bytes if number == 2 or step.at_load else 0
-        begin = {"weights": held.weights, "gradients": stay, "optimizer": owned + states}
+        begin = {**usual, "optimizer": owned + states}
         full = {**begin, "gradients": held.gradients + held.buckets}
         start, base = first, begin
         if number == 2 and settings.zero_grad == "keep":
