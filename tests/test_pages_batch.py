@@ -52,7 +52,27 @@ def test_the_page_draws_both_lines(model: str, gpu: str) -> None:
     assert not test.exception
     named = [one.get("name") for one in spec(test)["data"]]
     assert {"Training", "Inference"} <= set(named)
-    assert bool(spec(test)["layout"]["shapes"]) == (gpu != "No card")
+    drawn = spec(test)["layout"]
+    named = any("above this chart" in note["text"] for note in drawn["annotations"])
+    assert (bool(drawn["shapes"]) or named) == (gpu != "No card")
+
+
+def test_both_lines_and_the_card_are_seen_where_training_is_far_above_it() -> None:
+    """Llama-3.1-8B needs five 16 GB cards for one sequence: the chart must be high enough to show where it begins."""
+    drawn = spec(page(gpu="16 GB card"))
+    top = drawn["layout"]["yaxis"]["range"][1]
+    lines = {one["name"]: one["y"] for one in drawn["data"]}
+    assert lines["Training"][1] < top
+    assert lines["Inference"][-1] < top
+    assert 0 < drawn["layout"]["shapes"][0]["y0"] < top
+
+
+def test_a_floor_that_does_not_grow_is_said_and_the_line_begins_after_it() -> None:
+    """100 bytes of an optimizer step up to batch 4, then 60 bytes and 10 for each sequence: 110 at batch 5."""
+    sizes = [max(100, 60 + 10 * batch) for batch in range(1, 65)]
+    one = Line("Training", sizes, sizes, sizes)
+    assert (one.fixed, one.slope, one.straight_from) == (60, 10, 4)
+    assert "from batch 4 on 60 B and 10 B for each sequence" in batch_view.sentence(one, None)
 
 
 def test_training_costs_more_for_each_sequence_than_inference() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,14 +16,18 @@ from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.hardware.fit import device_for
 from memcalc.scenario import Scenario
-from memcalc.ui import catalogues, figures, words
-from memcalc.ui.colours import COLOURS, LINE
+from memcalc.ui import catalogues, export, words
+from memcalc.ui.colours import COLOURS
+from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
+from memcalc.ui.timeline_figures import FAR, card_line
 
 MOST = 64
 #: How many times the card's capacity the chart reaches at most.
 CARDS_HIGH = 3
+#: … unless a line begins higher than that: then this many times its beginning.
+BEGINS_HIGH = 1.6
 #: Training in the colour of what only it holds, inference in that of its cache.
 SHADES = {"Training": COLOURS["gradients"], "Inference": COLOURS["kv_cache"]}
 
@@ -33,6 +40,15 @@ class Line:
     point: list[int]
     low: list[int]
     high: list[int]
+
+    @property
+    def straight_from(self) -> int:
+        """The first batch from which on the line of that slope holds (within 1%); before it, something else that
+        does not grow with the batch decides, as an optimizer step does."""
+        at = len(self.point)
+        while at > 1 and abs(self.fixed + self.slope * (at - 1) - self.point[at - 2]) <= 0.01 * self.point[at - 2]:
+            at -= 1
+        return at
 
     @property
     def slope(self) -> int:
@@ -70,67 +86,99 @@ def capacity(settings: Settings) -> tuple[str, int] | None:
     return (words.card(settings.gpu, device.name), device.capacity) if device else None
 
 
-def figure(shown: list[Line], card: tuple[str, int] | None) -> dict[str, Any]:
-    """Lines with their ranges as bands, and the card's capacity, in GiB."""
-    data: list[dict[str, Any]] = []
-    for one in shown:
-        xs, colour = list(range(1, len(one.point) + 1)), SHADES[one.title]
-        band = [units.gib(size) for size in (*one.high, *reversed(one.low))]
-        data.append(
-            {"type": "scatter", "x": xs + xs[::-1], "y": band, "fill": "toself", "fillcolor": colour + "33",
-             "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False}
-        )  # fmt: skip
-        hover = [f"{units.binary(size)} ({units.decimal(size)})" for size in one.point]
-        data.append(
-            {"type": "scatter", "x": xs, "y": [units.gib(size) for size in one.point], "mode": "lines",
-             "line": {"color": colour, "width": 3}, "name": one.title, "customdata": hover,
-             "hovertemplate": "<b>%{fullData.name}</b>, batch %{x}<br>%{customdata}<extra></extra>"}
-        )  # fmt: skip
-    # A card far below the steeper line would lie flat on the axis: look no higher than a few cards.
+def figure(shown: list[Line], card: tuple[str, int] | None, now: int = 0) -> dict[str, Any]:
+    """Lines with their ranges as bands, their fixed parts, the card's line, and the chosen batch ``now``, in GiB."""
     highest = max(one.point[-1] for one in shown)
-    top = min(highest, CARDS_HIGH * card[1]) if card else highest
-    notes = []
-    for one in shown:
-        last = max((i for i, size in enumerate(one.point) if size <= top), default=0)
-        notes.append(
-            {
-                "x": last + 1,
-                "y": units.gib(one.point[last]),
-                "text": f"<b>{one.title}</b>",
-                "showarrow": False,
-                "xanchor": "right" if last > MOST // 4 else "left",
-                "yanchor": "bottom",
-                "yshift": 6,
-            }
-        )
-    shapes = []
+    # A card far below the steeper line would lie flat on the axis: look no higher than a few cards, but so high
+    # that every line is seen to begin.
+    begins = max(one.point[1] for one in shown)
+    top: float = highest
+    if card and card[1] <= highest:
+        top = min(highest, max(CARDS_HIGH * card[1], BEGINS_HIGH * begins))
+    elif card and card[1] <= FAR * highest:
+        top = card[1]
+    axis = 1.12 * units.gib(top)
+    data = [trace for one in shown for trace in _traces(one)]
+    notes = [_name(one, top) for one in shown]
+    shapes: list[dict[str, Any]] = []
     if card:
-        level = units.gib(card[1])
-        shapes.append(
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level,
-             "line": {"color": LINE, "width": 3, "dash": "dash"}}
-        )  # fmt: skip
-        notes.append(
-            {"xref": "paper", "x": 0, "y": level, "text": f"{card[0]}: {units.binary(card[1])}", "showarrow": False,
-             "xanchor": "left", "yanchor": "bottom"}
-        )  # fmt: skip
+        shapes, note = card_line(*card, axis, 4)
+        notes.append(note)
+    if now:
+        data += [_dot(one, now) for one in shown if now <= len(one.point)]
     return {
         "data": data,
         "layout": {
-            "height": 420, "margin": {"l": 54, "r": 12, "t": 16, "b": 48}, "showlegend": False, "shapes": shapes,
-            "annotations": notes, "hovermode": "closest", "uirevision": "batch",
-            "xaxis": {"title": {"text": "sequences at once (batch)"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "GiB on the card"}, "range": [0, 1.12 * units.gib(top)]},
+            "height": 440, "margin": {"l": 54, "r": 12, "t": 32 if card else 12, "b": 48}, "showlegend": False,
+            "shapes": shapes, "annotations": notes, "hovermode": "closest", "uirevision": "batch", "dragmode": False,
+            "hoverlabel": {"align": "left", "font": {"size": 13}},
+            "xaxis": {"title": {"text": "sequences at once (batch)"}, "range": [0, MOST + 1], "fixedrange": True},
+            "yaxis": {"title": {"text": "GiB on the card"}, "range": [0, axis], "fixedrange": True},
         },
     }  # fmt: skip
 
 
+def _traces(one: Line) -> list[dict[str, Any]]:
+    """A run's range as a band, the straight line's way down to its fixed part, and the line itself."""
+    xs, colour = list(range(1, len(one.point) + 1)), SHADES[one.title]
+    band = [units.gib(size) for size in (*one.high, *reversed(one.low))]
+    hover = [f"{units.binary(size)} ({units.decimal(size)})" for size in one.point]
+    start = one.straight_from
+    fixed = f"whatever the batch: {units.binary(max(0, one.fixed))} ({units.decimal(max(0, one.fixed))})"
+    return [
+        {"type": "scatter", "x": xs + xs[::-1], "y": band, "fill": "toself", "fillcolor": colour + "33",
+         "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False,
+         "name": f"{one.title}, range"},
+        {"type": "scatter", "x": [0, start], "y": [units.gib(max(0, one.fixed)), units.gib(one.point[start - 1])],
+         "mode": "lines+markers", "line": {"color": colour, "width": 2, "dash": "dot"},
+         "marker": {"size": [9, 0], "color": colour}, "name": f"{one.title}, fixed part",
+         "hovertemplate": f"<b>{one.title}</b><br>{fixed}<extra></extra>", "cliponaxis": False},
+        {"type": "scatter", "x": xs, "y": [units.gib(size) for size in one.point], "mode": "lines",
+         "line": {"color": colour, "width": 3}, "name": one.title, "customdata": hover,
+         "hovertemplate": "<b>%{fullData.name}</b>, batch %{x}<br>%{customdata}<extra></extra>"},
+    ]  # fmt: skip
+
+
+def _dot(one: Line, now: int) -> dict[str, Any]:
+    """The batch that is chosen, on the line."""
+    size = one.point[now - 1]
+    return {
+        "type": "scatter", "x": [now], "y": [units.gib(size)], "mode": "markers", "name": f"{one.title}, now",
+        "marker": {"size": 11, "color": SHADES[one.title], "line": {"color": "#FFFFFF", "width": 2}},
+        "hovertemplate": f"<b>{one.title}</b>, batch {now} (chosen)<br>{units.binary(size)} ({units.decimal(size)})"
+        "<extra></extra>",
+    }  # fmt: skip
+
+
+def _name(one: Line, top: float) -> dict[str, Any]:
+    """The line's name with its equation, where the line ends or leaves the chart."""
+    last = max((at for at, size in enumerate(one.point, 1) if size <= top), default=1)
+    leaves = last < len(one.point) * 0.6
+    text = f"<b>{one.title}</b><br>{equation(one)}"
+    return {
+        "x": last + (1 if leaves else 0), "y": units.gib(one.point[last - 1]), "text": text, "showarrow": False,
+        "align": "left" if leaves else "right", "xanchor": "left" if leaves else "right",
+        "yanchor": "top" if leaves else "bottom", "yshift": 0 if leaves else 6, "xshift": 8 if leaves else 0,
+    }  # fmt: skip
+
+
+def equation(one: Line) -> str:
+    """``15.6 GiB + 495 MiB × batch``."""
+    return f"{units.binary(max(one.fixed, 0))} + {units.binary(one.slope)} × batch"
+
+
 def sentence(one: Line, card: tuple[str, int] | None) -> str:
     """A line in words: its fixed part, its slope, and the largest batch that fits."""
+    start = one.straight_from
     said = (
         f"{one.title}: {units.binary(max(one.fixed, 0))} whatever the batch, and {units.binary(one.slope)} for each "
-        "further sequence."
+        "sequence."
     )
+    if start > 1:
+        said = (
+            f"{one.title}: {units.binary(one.point[0])} at batch 1, decided by what does not grow with the batch; from "
+            f"batch {start} on {units.binary(max(one.fixed, 0))} and {units.binary(one.slope)} for each sequence."
+        )
     if card is None:
         return said
     most = one.largest(card[1])
@@ -138,6 +186,27 @@ def sentence(one: Line, card: tuple[str, int] | None) -> str:
         return f"{said} Not even one sequence is sure to fit the {card[0]}."
     more = " or more" if most == len(one.point) else ""
     return f"{said} Up to {most}{more} fit the {card[0]}."
+
+
+def as_csv(shown: list[Line]) -> str:
+    """Both lines with their ranges, a row a batch, in bytes."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["batch", *(f"{one.title.lower()} {what}" for one in shown for what in ("bytes", "low", "high"))])
+    for at in range(MOST):
+        rows.writerow([at + 1, *(size for one in shown for size in (one.point[at], one.low[at], one.high[at]))])
+    return text.getvalue()
+
+
+def offers(settings: Settings, _runs: Sequence[Run]) -> list[export.Offer]:
+    """The chart and its figures as files to take along."""
+    shown, _ = lines(settings, range(1, MOST + 1))
+    card = capacity(settings)
+    said = " ".join(sentence(one, card) for one in shown)
+    return [
+        ("Lines, CSV", "-lines.csv", "text/csv", partial(as_csv, shown)),
+        export.picture("memcalc-batch", partial(figure, shown, card, settings.batch), said),
+    ]
 
 
 def show(settings: Settings) -> list[MemcalcError]:
@@ -153,7 +222,12 @@ def show(settings: Settings) -> list[MemcalcError]:
     said = [sentence(one, card) for one in shown]
     for line in said:
         st.markdown(words.plain(line))
-    st.plotly_chart(PlainFigure(figure(shown, card)), key="batches", config=figures.CONFIG, alt=" ".join(said))
+    st.plotly_chart(
+        PlainFigure(export.room_for_camera(figure(shown, card, settings.batch))),
+        key="batches",
+        config=export.camera("memcalc-batch"),
+        alt=" ".join(said),
+    )
     rows = [2**i for i in range(MOST.bit_length())]
     table = {"batch": rows, **{one.title: [units.binary(one.point[row - 1]) for row in rows] for one in shown}}
     st.dataframe(table, hide_index=True, key="batch-table")

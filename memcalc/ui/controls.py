@@ -100,6 +100,11 @@ def peek() -> Settings | None:
     return meaning(values) if needed <= values.keys() else None
 
 
+def current() -> Settings:
+    """What the controls say once they are drawn, or in a part of the page that is drawn again without them."""
+    return meaning({key: st.session_state.get(key) for key in KEYS})
+
+
 def show() -> Controls:
     """Draw all controls and return what they say."""
     controls = Controls()
@@ -111,7 +116,7 @@ def show() -> Controls:
     with controls.group("load"):
         values["batch"] = _ladder("Sequences at once (micro-batch)", options.BATCHES, 1, "batch")
         values["seq"] = _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
-    with controls.group("training", "Training"), _pairs():
+    with controls.group("training", "Training"):
         values |= _training()
     with controls.group("inference", "Inference"), _pairs():
         values["infer"] = _explained("Precision", options.INFERENCE_PRECISIONS, "infer")
@@ -180,16 +185,19 @@ def _pairs() -> Any:
 
 def _training() -> dict[str, Any]:
     shown = list(options.METHODS.values())
-    return {
-        "precision": _explained("Precision", options.TRAINING_PRECISIONS, "precision"),
-        "optimizer": _explained("Optimizer", options.OPTIMIZERS, "optimizer"),
-        "method": st.segmented_control(
-            "What is trained", shown, default=shown[0], required=True, key="method", bind=LINK, help=HELP["method"]
-        ),
-        "checkpointing": st.toggle(
-            "Gradient checkpointing", key="checkpointing", bind=LINK, help=HELP["checkpointing"], wrap=True
-        ),
-    }
+    with _pairs():
+        values: dict[str, Any] = {
+            "precision": _explained("Precision", options.TRAINING_PRECISIONS, "precision"),
+            "optimizer": _explained("Optimizer", options.OPTIMIZERS, "optimizer"),
+        }
+    values["method"] = st.segmented_control(
+        "What is trained", shown, default=shown[0], required=True, key="method", bind=LINK, help=HELP["method"],
+        wrap=True,
+    )  # fmt: skip
+    values["checkpointing"] = st.toggle(
+        "Gradient checkpointing", key="checkpointing", bind=LINK, help=HELP["checkpointing"], wrap=True
+    )
+    return values
 
 
 def _select(label: str, choices: list[str], key: str, usual: str = "", **more: Any) -> str:

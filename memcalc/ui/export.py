@@ -122,22 +122,38 @@ def _inert(text: object) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
 
 
+Offer = tuple[str, str, str, Callable[[], str]]
+"""A file to take along: its label, the end of its name, its type, and how it is made."""
+
+
+def estimates(runs: Sequence[Run]) -> list[Offer]:
+    """The estimates in three formats."""
+    return [
+        ("Estimate, JSON", ".json", "application/json", partial(as_json, [run.estimate for run in runs])),
+        ("Estimate, CSV", ".csv", "text/csv", partial(as_csv, runs)),
+        ("Estimate, Markdown", ".md", "text/markdown", partial(as_markdown, runs)),
+    ]
+
+
+def picture(name: str, figure: Callable[[], dict[str, Any]], words: str) -> Offer:
+    """The figure as a file that stands alone."""
+    return ("Figure, HTML", ".html", "text/html", lambda: as_html(figure(), name, words))
+
+
+def buttons(name: str, offers: Sequence[Offer]) -> None:
+    """A button for each file. Files are made when they are asked for."""
+    for label, end, mime, make in offers:
+        st.download_button(label, make, name + end, mime, key=f"save-{label}", on_click="ignore", width="stretch")
+    st.caption("The figure as PNG: the camera at its upper right.")
+
+
 def menu(
     name: str, runs: Sequence[Run], scenarios: Sequence[Json], figure: Callable[[], dict[str, Any]], words: str
 ) -> None:
-    """The button behind which everything can be taken along. Files are made when they are asked for."""
-    estimates = [run.estimate for run in runs]
-    offers: tuple[tuple[str, str, str, Callable[[], str]], ...] = (
-        ("Estimate, JSON", f"{name}.json", "application/json", partial(as_json, estimates)),
-        ("Estimate, CSV", f"{name}.csv", "text/csv", partial(as_csv, runs)),
-        ("Estimate, Markdown", f"{name}.md", "text/markdown", partial(as_markdown, runs)),
-        ("Figure, HTML", f"{name}.html", "text/html", lambda: as_html(figure(), name, words)),
-        ("Scenario, JSON", f"{name}-scenario.json", "application/json", partial(as_json, scenarios)),
-    )
+    """The button behind which everything can be taken along."""
+    scenario = ("Scenario, JSON", "-scenario.json", "application/json", partial(as_json, scenarios))
     with st.popover("Take it along", icon=":material/download:", key="export"):
-        for label, file, mime, make in offers:
-            st.download_button(label, make, file, mime, key=f"save-{label}", on_click="ignore", width="stretch")
-        st.caption("The figure as PNG: the camera at its upper right.")
+        buttons(name, [*estimates(runs), picture(name, figure, words), scenario])
 
 
 def read_scenario(data: bytes, task: str) -> Json:

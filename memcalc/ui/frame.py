@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.ui import links, markup
 from memcalc.ui.words import plain
 
 
-def heading(title: str, line: str) -> None:
-    """The page's title and its one line of explanation."""
-    st.title(title, anchor=False)
-    st.caption(line)
-    st.html(markup.style())
+def heading(title: str, line: str) -> DeltaGenerator:
+    """The page's title and its one line of explanation; returned is the place beside them, for buttons."""
+    head = st.container(horizontal=True, vertical_alignment="bottom", key="heading")
+    with head.container(gap="xxsmall", key="title"):
+        st.title(title, anchor=False)
+        st.caption(line)
+        st.html(markup.style())
+    return head.container(width="content", key="tools")
 
 
 def link_notes(

@@ -7,7 +7,9 @@ The value lives in a text field that nobody sees: Streamlit then keeps link, his
 
 from __future__ import annotations
 
+import copy
 import json
+from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -20,6 +22,8 @@ from memcalc.ui.words import plain
 
 KEY = "pins"
 MOST = 4
+HOW = f"Up to {MOST} scenarios can be pinned and compared. They are kept in the link."
+FULL = f"{HOW} Unpin one on the page Compare first."
 LONGEST = 6000  # characters of all pins together: a link stays short enough for every browser and chat
 
 
@@ -80,6 +84,9 @@ def read(text: str) -> tuple[list[Json], list[str]]:
     return found, dropped
 
 
+_remembered = lru_cache(maxsize=256)(read)
+
+
 def write(pins: list[Json]) -> str:
     """The pins as a link's value."""
     return json.dumps(pins, separators=(",", ":"), ensure_ascii=True) if pins else ""
@@ -92,14 +99,17 @@ def hold() -> None:
 
 def pinned() -> tuple[list[Json], list[str]]:
     """This visitor's pins, and what was dropped."""
-    return read(str(st.session_state.get(KEY) or ""))
+    text = str(st.session_state.get(KEY) or "")
+    # Each pin is an estimate; only those of this machine's GPUs can be another one tomorrow.
+    return read(text) if "live:" in text else copy.deepcopy(_remembered(text))
 
 
-def add(scenario: Json) -> None:
-    """Pin a scenario, once."""
+def add(*scenarios: Json) -> None:
+    """Pin scenarios, each once, as many as there is room for."""
     held, _ = pinned()
-    if scenario not in held and len(held) < MOST:
-        st.session_state[KEY] = write([*held, scenario])
+    new = [one for one in scenarios if one not in held]
+    if new:
+        st.session_state[KEY] = write([*held, *new][:MOST])
 
 
 def remove(place: int) -> None:
@@ -110,7 +120,7 @@ def remove(place: int) -> None:
 
 def button(scenario: Json, disabled: bool = False, label: str = "Pin this", key: str = "pin") -> None:
     """The button that pins what is on the page, and how many pins there are."""
-    held, dropped = pinned()
+    held, _ = pinned()
     there, full = scenario in held, len(held) >= MOST
     st.button(
         "Pinned" if there else label,
@@ -119,9 +129,14 @@ def button(scenario: Json, disabled: bool = False, label: str = "Pin this", key:
         disabled=disabled or there or full,
         on_click=add,
         args=(scenario,),
-        help=f"Up to {MOST} scenarios can be pinned and compared. They are kept in the link."
-        + (" Unpin one on the page Compare first." if full and not there else ""),
+        help=FULL if full and not there else HOW,
     )
+    link()
+
+
+def link() -> None:
+    """The way to the page Compare, where something is pinned; and what the link's pins had wrong."""
+    held, dropped = pinned()
     if held:
         st.page_link("pages/views/compare.py", label=f"Compare {len(held)} pinned", icon=":material/compare_arrows:")
     for line in dropped:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import streamlit as st
@@ -13,7 +14,7 @@ import memcalc
 from memcalc.errors import MemcalcError
 from memcalc.hardware.live import is_live
 from memcalc.hardware.machine import Machine
-from memcalc.ui import catalogues, figures, markup, words
+from memcalc.ui import catalogues, export, figures, markup, words
 from memcalc.ui.ledger import Run, run
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
@@ -53,6 +54,13 @@ def card_of(runs: list[Run], gpu: str | None) -> tuple[str, int | None]:
     return (words.card(gpu or "", fit["gpu"]), fit["capacity"]) if fit else ("", None)
 
 
+def picture(settings: Settings, runs: Sequence[Run]) -> list[export.Offer]:
+    """The bars as a file to take along."""
+    card, capacity = card_of(list(runs), settings.gpu)
+    make = partial(figures.phase_bars, list(runs), card, capacity)
+    return [export.picture("memcalc-fit", make, words.alternative(list(runs), card, capacity))]
+
+
 def show(settings: Settings, summary: DeltaGenerator) -> list[MemcalcError]:
     """The whole result: verdicts in ``summary``; the reason, the bars, figures and assumptions here. Refusals."""
     runs, refusals = answers(settings)
@@ -64,9 +72,9 @@ def show(settings: Settings, summary: DeltaGenerator) -> list[MemcalcError]:
         return refusals
     st.html(markup.legend(shown, words.why(*shown) if len(shown) == 2 else ""))
     st.plotly_chart(
-        PlainFigure(figures.phase_bars(shown, card, capacity)),
+        PlainFigure(export.room_for_camera(figures.phase_bars(shown, card, capacity))),
         key="phases",
-        config=figures.CONFIG,
+        config=export.camera("memcalc-fit"),
         alt=words.alternative(shown, card, capacity),
     )
     st.html(markup.table(shown))

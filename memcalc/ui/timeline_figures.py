@@ -12,7 +12,9 @@ from memcalc.ui.ledger import PHASE_LABELS
 from memcalc.ui.timeline_bands import Band, Step, Strip
 from memcalc.ui.timeline_tensors import Row, size
 
-HEIGHT = 440
+HEIGHT = 460
+#: Pixels over the chart: for the names of the steps, and for that of the card's line.
+TURNS, ROW = 28, 24
 #: The treemap is as high as its number of tiles needs: (tiles at most, pixels).
 MAP_HEIGHTS = ((2, 110), (6, 220), (1000, 380))
 #: A card that holds more than this many times the peak gets a word at the top instead of its line.
@@ -104,17 +106,17 @@ def _note(text: str, **more: Any) -> dict[str, Any]:
     return {"text": text, "showarrow": False, "font": {"size": 13}, "align": "left", **more}
 
 
-def _card(card: str, capacity: int, axis: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The card's line with its name, or only a word at the top where the line would be far away."""
+def card_line(card: str, capacity: int, axis: float, above: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The card's line across the chart, and its name in a row of its own, ``above`` pixels over the chart, where
+    it covers neither layers nor their names. A line that would be far above the chart is only named."""
     at = units.gib(capacity)
-    name = f"<b>{escape(card)}</b>: {units.binary(capacity)}"
-    if at > axis:
-        text = f"↑ {name}, above this chart"
-        return [], _note(text, x=0, xref="paper", xanchor="left", y=axis, yanchor="top", bgcolor="#FFFFFF")
+    sign, far = ("━", "") if at <= axis else ("↑", ", above this chart")
+    text = f"{sign} <b>{escape(card)}</b>: {units.binary(capacity)}{far}"
+    note = _note(text, x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=above)
     line = {
         "type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": at, "y1": at, "line": {"color": LINE, "width": 2.5}
     }  # fmt: skip
-    return [line], _note(name, x=0, xref="paper", xanchor="left", y=at, yanchor="bottom", yshift=2, bgcolor="#FFFFFF")
+    return [line] if at <= axis else [], note
 
 
 def _peak(strip: Strip, axis: float) -> dict[str, Any]:
@@ -134,13 +136,13 @@ def steps_chart(strip: Strip, chosen: str = "", card: str = "", capacity: int | 
     """Live memory by phase and block, stacked by component, against the card's line."""
     _, top = strip.peak
     highest = max(top.total, capacity if capacity and capacity <= FAR * top.total else 0)
-    axis = units.gib(highest) * 1.13
+    axis = units.gib(highest) * 1.17
     heads = [_head(band, step, strip.task) for band in strip.bands for step in band.steps]
     parts = strip.parts
     shapes: list[dict[str, Any]] = []
     notes = [_peak(strip, axis)]
     if capacity:
-        shapes, note = _card(card, capacity, axis)
+        shapes, note = card_line(card, capacity, axis, TURNS if strip.turns else 4)
         notes.insert(0, note)
     for name, left, right in strip.turns:
         notes.append(_note(f"<b>{name}</b>", x=(left + right) / 2, y=1, yref="paper", yanchor="bottom", yshift=4))
@@ -152,7 +154,7 @@ def steps_chart(strip: Strip, chosen: str = "", card: str = "", capacity: int | 
             "barmode": "stack",
             "bargap": 0,
             "height": HEIGHT,
-            "margin": {"l": 44, "r": 6, "t": 30 if strip.turns else 10, "b": 30},
+            "margin": {"l": 44, "r": 6, "t": (TURNS if strip.turns else 6) + (ROW if capacity else 4), "b": 30},
             "showlegend": False,
             "xaxis": {
                 "range": [-0.05, strip.right + 0.05],
@@ -255,7 +257,8 @@ def _hover(row: Row) -> str:
     lines = [
         f"<b>{escape(row.name)}</b>" + (f", {escape(row.where)}" if row.where else ""),
         f"{LABELS[row.component]}: {size(row)}",
+        escape(", ".join(one for one in (f"{row.shape} {row.format}".strip(), row.made) if one)),
         escape(row.formula),
-        escape(" ".join(one for one in (row.format, row.made) if one)),
+        escape(row.source),
     ]
     return "<br>".join(line for line in lines if line)

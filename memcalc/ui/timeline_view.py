@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import streamlit as st
@@ -11,8 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 import memcalc
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, controls, figures, result, timeline_figures, timeline_markup, timeline_words
+from memcalc.ui import catalogues, controls, export, result, timeline_figures, timeline_markup, timeline_words
 from memcalc.ui.colours import LABELS
+from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
 from memcalc.ui.timeline_bands import Strip, strip
@@ -86,9 +88,9 @@ def show(settings: Settings, view: str, summary: DeltaGenerator) -> list[Memcalc
     place = st.container()
     part = _part(view)
     place.plotly_chart(
-        PlainFigure(timeline_figures.steps_chart(drawn, part, card, capacity)),
+        PlainFigure(export.room_for_camera(timeline_figures.steps_chart(drawn, part, card, capacity))),
         key="timeline",
-        config=figures.CONFIG,
+        config=export.camera("memcalc-timeline"),
         on_select=_clicked,
         selection_mode="points",
         alt=timeline_words.alternative(drawn, card, capacity),
@@ -101,6 +103,19 @@ def show(settings: Settings, view: str, summary: DeltaGenerator) -> list[Memcalc
     with st.container(key="figures"):
         st.html(timeline_markup.phases(drawn))
     return []
+
+
+def picture(settings: Settings, runs: Sequence[Run]) -> list[export.Offer]:
+    """The chart as a file to take along."""
+    task = "train" if st.session_state.get("view", VIEWS[0]) == VIEWS[0] else "infer"
+    found = [run for run in runs if run.estimate["scenario"]["task"] == task]
+    if not found:
+        return []
+    scenario = settings.training() if task == "train" else settings.inference()
+    drawn, _ = _remembered(json.dumps(scenario), task, tuple(found[0].overhead.items()))
+    card, capacity = result.card_of(found, settings.gpu)
+    make = partial(timeline_figures.steps_chart, drawn, "", card, capacity)
+    return [export.picture("memcalc-timeline", make, timeline_words.alternative(drawn, card, capacity))]
 
 
 def _part(view: str) -> str:
@@ -117,9 +132,9 @@ def _tensors(own: list[Row], what: str) -> None:
         st.info(f"At the highest instant there are no {what}.", icon=":material/info:")
         return
     st.plotly_chart(
-        PlainFigure(timeline_figures.tensor_map(own)),
+        PlainFigure(export.room_for_camera(timeline_figures.tensor_map(own))),
         key="tensor-map",
-        config=figures.CONFIG,
+        config=export.camera("memcalc-tensors"),
         alt=timeline_words.map_alternative(own, what),
     )
     with st.container(key="tensors"):

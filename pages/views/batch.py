@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from memcalc.ui import batch_view, controls, frame, timeline_controls, timeline_markup
+from memcalc.ui import batch_view, controls, frame, keep, timeline_controls, timeline_markup
 
 given = st.query_params.to_dict()
-frame.heading("Batch", "Memory against the batch: a fixed part, and so much for each sequence.")
+tools = frame.heading("Batch", "Memory against the batch: a fixed part, and so much for each sequence.")
 st.html(timeline_markup.style())
 notes, settings, answer = st.container(), st.container(), st.container()
 with settings:
@@ -15,3 +15,5 @@ with answer:
 chosen.refuse(refusals)
 with notes:
     frame.link_notes(given, controls.allowed, chosen.settings)
+with tools:
+    keep.row("memcalc-batch", batch_view.offers)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from memcalc.ui import controls, frame, live, result
+from memcalc.ui import controls, frame, keep, live, result
 
 given = st.query_params.to_dict()
-frame.heading("Will it fit?", "GPU memory for training a model and for using it, worked out from its architecture.")
+tools = frame.heading("Will it fit?", "GPU memory for training a model and for using it, from its architecture.")
 notes, summary = st.container(), st.container(key="verdicts")
 left, right = st.columns([5, 9], gap="large")
 
@@ -27,3 +27,5 @@ elif early != chosen.settings:
 chosen.refuse(refusals)
 with notes:
     frame.link_notes(given, controls.allowed, chosen.settings)
+with tools:
+    keep.row("memcalc-fit", result.picture)

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from memcalc.ui import controls, frame, timeline_controls, timeline_markup, timeline_view
+from memcalc.ui import controls, frame, keep, timeline_controls, timeline_markup, timeline_view
 
 given = st.query_params.to_dict()
-frame.heading("Timeline", "What lives in GPU memory, from phase to phase and block to block, and what makes the peak.")
+tools = frame.heading(
+    "Timeline", "What lives in GPU memory, from phase to phase and block to block, and what makes the peak."
+)
 st.html(timeline_markup.style())
 view = timeline_view.switch()
 notes, summary = st.container(), st.container(key="verdicts")
@@ -27,3 +29,5 @@ elif early != chosen.settings:
 chosen.refuse(refusals)
 with notes:
     frame.link_notes(given, lambda: {**controls.allowed(), **timeline_view.allowed(given.get("view"))}, chosen.settings)
+with tools:
+    keep.row("memcalc-timeline", timeline_view.picture)
