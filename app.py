@@ -29,7 +29,9 @@ def main() -> None:
             st.Page("pages/views/compare.py", title="Compare", url_path="compare"),
         ],
         "Decide": [],  # what would make it fit: advice, sweeps, cards
-        "Check": [],  # against reality: live GPUs, accuracy
+        "Check": [  # against reality: live GPUs, accuracy
+            st.Page("pages/views/gpus.py", title="Live GPUs", url_path="gpus"),
+        ],
         "Learn": [],
     }
     pages = {heading: listed for heading, listed in sections.items() if listed}

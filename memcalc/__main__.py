@@ -1,4 +1,4 @@
-"""The command line: ``python -m memcalc estimate FILE``; fit, advise, sweep, compare (``cli``); trace, gpus, models."""
+"""The command line: ``python -m memcalc estimate FILE``, ``trace FILE``, ``models``; the rest is in ``memcalc.cli``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from memcalc.cli import advise, compare, fit, sweep
+from memcalc.cli import advise, compare, fit, gpus, sweep
 from memcalc.cli.reading import read_json, refuse
 from memcalc.errors import MemcalcError
 from memcalc.estimate import estimate
-from memcalc.hardware import nvml
+from memcalc.hardware.live import is_live
+from memcalc.hardware.machine import here
 from memcalc.models import catalogue
 
 
@@ -26,10 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("file", help="a JSON file, or - for standard input")
     traced = commands.add_parser("trace", help="the same by running real model code on a fake GPU (needs torch)")
     traced.add_argument("file", help="a JSON file, or - for standard input")
-    two = commands.add_parser("gpus", help="the NVIDIA GPUs of this machine, and their memory now")
-    two.add_argument("--json", action="store_true", help="as JSON")
     commands.add_parser("models", help="the names of the model catalogue")
-    for add in (fit.add, advise.add, sweep.add, compare.add):
+    for add in (fit.add, advise.add, sweep.add, compare.add, gpus.add):
         add(commands)
     chosen = parser.parse_args(arguments)
     if hasattr(chosen, "run"):
@@ -38,8 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _estimate(chosen.file, _answer)
     if chosen.command == "trace":
         return _estimate(chosen.file, _traced)
-    if chosen.command == "gpus":
-        return _gpus(chosen.json)
     print("\n".join(catalogue.names()))
     return 0
 
@@ -56,9 +53,14 @@ def _estimate(file: str, answer: Callable[[Any], dict[str, Any]]) -> int:
 
 def _answer(scenario: Any) -> dict[str, Any]:
     try:
-        return estimate(scenario).as_dict()
+        return estimate(scenario, machine=here() if _names_live(scenario) else None).as_dict()
     except MemcalcError as error:
         return error.as_dict()
+
+
+def _names_live(scenario: Any) -> bool:
+    hardware = scenario.get("hardware") if isinstance(scenario, dict) else None
+    return isinstance(hardware, dict) and is_live(hardware.get("gpu"))
 
 
 def _traced(scenario: Any) -> dict[str, Any]:
@@ -78,18 +80,6 @@ def _traced(scenario: Any) -> dict[str, Any]:
         return error.as_dict()
     finally:
         print(file=sys.stderr)
-
-
-def _gpus(as_json: bool) -> int:
-    found = nvml.read()
-    if as_json:
-        print(json.dumps(found.as_json(), indent=2))
-        return 0
-    for one in found.as_json()["gpus"]:
-        print(f"{one['index']}  {one['name']}  total {one['total']}  used {one['used']}  free {one['free']}")
-    if found.note:
-        print(found.note)
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -10,6 +11,7 @@ from memcalc.hardware.live import LiveGpu, Process
 from memcalc.hardware.nvml_call import UNSUPPORTED, Nvml
 
 SIZES = ("total", "used", "free", "reserved")
+BOTH = "compute and graphics"
 _GPU_CORE = 0
 """NVML_TEMPERATURE_GPU: the sensor on the GPU's die (nvml.h)."""
 
@@ -137,10 +139,10 @@ def _processes(nvml: Nvml, handle: Any, total: int | None, reasons: dict[str, st
         for one in listed[: sanity.MOST_PROCESSES]:
             pid, known = int(one.pid), found.get(int(one.pid))
             memory = _process_memory(one.usedGpuMemory, total)
-            if known is not None:
-                kind = "compute and graphics"
-                memory = max(memory or 0, known.memory or 0) or known.memory
-            found[pid] = Process(pid, known.name if known else _program(nvml, pid), memory, kind)
+            if known is None:
+                found[pid] = Process(pid, _program(nvml, pid), memory, kind)
+            elif known.kind != kind:
+                found[pid] = replace(known, memory=max(memory or 0, known.memory or 0) or memory, kind=BOTH)
     if len(refusals) == 2:
         reasons["processes"] = refusals[0]
         return None

@@ -45,9 +45,10 @@ class Seen:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """What there is to see. ``trouble`` says why the last reading did not come, ``at`` is when the newest came."""
+    """What there is to see. ``trouble`` says why the last reading did not come, ``at`` is when the newest came.
+    Two views are the same only if they are one: what is drawn from one is drawn once for all visitors."""
 
     reading: LiveGpus
     at: float | None

@@ -96,6 +96,10 @@ class Worker:
         if child is None:
             return
         child.kill()
+        if child.stdin is not None:
+            # One that the kernel holds finds nobody to answer once it is let go, and ends.
+            with contextlib.suppress(OSError):
+                child.stdin.close()
         try:
             child.wait(0.5)
         except subprocess.TimeoutExpired:
@@ -109,9 +113,6 @@ def _listen(child: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
         while line := child.stdout.readline(LONGEST):
             lines.put(line)
     lines.put("")
-    if child.stdin is not None:
-        with contextlib.suppress(OSError):
-            child.stdin.close()
 
 
 def read_within(patience: float = PATIENCE) -> LiveGpus:

@@ -11,6 +11,8 @@ from __future__ import annotations
 #: Components in the order in which they are stacked, listed and explained.
 COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
 OVERHEAD = "overhead"
+#: What is on a card already, and not part of any estimate; drawn hatched, so that no grey is taken for another.
+OTHERS, OTHERS_LABEL, OTHERS_COLOUR = "others", "already on the card", "#6B7683"
 
 LABELS = {
     "weights": "weights",

@@ -1,0 +1,5 @@
+"""Live GPUs: this machine's cards as they are now, what would fit on them, and a run beside its estimate."""
+
+from memcalc.ui import gpus_page
+
+gpus_page.show()
