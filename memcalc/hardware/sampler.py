@@ -7,6 +7,7 @@ driver hangs or the device is lost.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -31,9 +32,10 @@ NO_DRIVER = 30.0
 def rate() -> float:
     """Seconds between two readings, from MEMCALC_LIVE_SECONDS; the usual value where that says nothing useful."""
     try:
-        return min(max(float(os.environ.get(SETTING, USUAL)), FASTEST), SLOWEST)
+        asked = float(os.environ.get(SETTING, USUAL))
     except ValueError:
         return USUAL
+    return USUAL if math.isnan(asked) else min(max(asked, FASTEST), SLOWEST)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ class Sampler:
                 self._changed.wait_for(lambda: self._view is not NOTHING, wait)
             return self._view
 
+    @property
+    def pause(self) -> float:
+        """Seconds until the next reading: longer after each that found nothing."""
+        return min(self.every * 2 ** min(self._failures, 8), max(self.every, NO_DRIVER))
+
     def step(self) -> View:
         """Read once, now, in this thread."""
         try:
@@ -157,8 +164,7 @@ class Sampler:
     def _run(self) -> None:
         while True:
             self.step()
-            longest = max(self.every, NO_DRIVER)
-            time.sleep(min(self.every * 2 ** min(self._failures, 8), longest))
+            time.sleep(self.pause)
             with self._changed:
                 if self.clock() - self._asked > IDLE:
                     self._thread = None

@@ -65,7 +65,15 @@ def grid(
     """
     if x.key == y.key:
         raise ScenarioError("the two axes must differ", "axis")
-    run = _Run(x, y, tuple(x.values if xs is None else xs), tuple(y.values if ys is None else ys), components, allow_files, shared or Shared())
+    run = _Run(
+        x,
+        y,
+        tuple(x.values if xs is None else xs),
+        tuple(y.values if ys is None else ys),
+        components,
+        allow_files,
+        shared or Shared(),
+    )
     try:
         asked = understood(scenario, allow_files)
     except MemcalcError:  # it may be impossible where it stands and possible elsewhere on the map
