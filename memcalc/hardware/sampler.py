@@ -108,7 +108,7 @@ class Sampler:
     @property
     def pause(self) -> float:
         """Seconds until the next reading: longer after each that found nothing."""
-        return min(self.every * 2 ** min(self._failures, 8), max(self.every, NO_DRIVER))
+        return min(self.every * float(2 ** min(self._failures, 8)), max(self.every, NO_DRIVER))
 
     def step(self) -> View:
         """Read once, now, in this thread."""

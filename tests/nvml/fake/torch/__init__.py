@@ -20,10 +20,7 @@ version = types.SimpleNamespace(cuda="13.0")
 uint8, bfloat16 = 1, 2  # bytes each
 
 
-class _State:
-    allocated = small = large = context = 0
-    room = {"small": 0, "large": 0}
-    threads: set[str] = set()
+_State = types.SimpleNamespace(allocated=0, small=0, large=0, context=0, room={"small": 0, "large": 0}, threads=set())
 
 
 def _take(size: int) -> None:
