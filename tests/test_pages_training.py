@@ -193,3 +193,20 @@ def test_nonsense_in_a_state_counts_as_the_usual_value() -> None:
     assert get(scenario, "training.ema") is None
     assert get(scenario, "training.lora.r") is None
     assert get(scenario, "training.method") == "lora"
+
+
+def test_many_gpus_are_offered_and_the_answer_is_for_each_of_them() -> None:
+    test = page(**SMALL, cards="8", strategy="ZeRO stage 2", gpu="24 GB card")
+    assert not test.exception
+    assert "on each of 8 cards" in verdict(test)
+    assert set(named("strategy").values()) == {"ddp", "zero1", "zero2", "zero3", "fsdp2"}
+    shown = {one.key for one in training_settings.ALL if one.when({"parallel": {"data": 8, "strategy": "zero2"}})}
+    assert {"cards", "strategy", "away", "buckets", "overlap"} <= shown
+    assert not {"away3", "awayfsdp", "bucketview", "whole"} & shown
+
+
+def test_one_card_shows_no_setting_of_many() -> None:
+    test = page(**SMALL)
+    assert "cards" not in verdict(test)
+    shown = {one.key for one in training_settings.ALL if one.when({})}
+    assert not {"strategy", "away", "bucketview", "buckets"} & shown

@@ -1,4 +1,4 @@
-"""Every setting of a training step that the core supports, in four groups. No Streamlit in here."""
+"""Every setting of a training step that the core supports, in groups. No Streamlit in here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from memcalc.scenario import OPTIMIZER_OPTIONS
 from memcalc.training.optimizers import IMPLEMENTATIONS
-from memcalc.ui import options
+from memcalc.ui import options, parallel_settings
 from memcalc.ui.form import Json, Setting, get, known_values
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -121,5 +121,5 @@ SAVERS = (
             "What is kept for the backward pass waits in the computer's own memory."),
 )  # fmt: skip
 
-GROUPS = {"Data": DATA, "Memory savers": SAVERS, "Numbers": NUMBERS}
+GROUPS = {"Data": DATA, "Memory savers": SAVERS, "Many GPUs": parallel_settings.MANY, "Numbers": NUMBERS}
 ALL = tuple(setting for group in GROUPS.values() for setting in group)

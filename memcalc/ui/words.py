@@ -48,18 +48,25 @@ def verdict(run: Run, card: str) -> Verdict:
     """The verdict with its headroom, in words."""
     fit = run.estimate.get("fit")
     peak = f"{size_of(run)} in the {run.peak.short}"
+    each = each_card(run)
     if not fit:
-        return Verdict("unknown", f"needs {units.binary(run.device)}", f"{peak}.")
+        return Verdict("unknown", f"needs {units.binary(run.device)}{each}", f"{peak}.")
     room = fit["headroom"]
     detail = f"{peak}, against {units.binary(fit['capacity'])} on the {card.split(' (')[0]}."
     if fit["verdict"] == "fits":
-        return Verdict("fits", f"fits, with {units.binary(room)} to spare", detail)
+        return Verdict("fits", f"fits, with {units.binary(room)} to spare{each}", detail)
     if fit["verdict"] == "does not fit":
-        return Verdict("does not fit", f"needs {units.binary(-room)} more", detail)
+        return Verdict("does not fit", f"needs {units.binary(-room)} more{each}", detail)
     close = f"{detail} Too close to promise."
     if room >= 0:
-        return Verdict("tight", f"is tight: only {units.binary(room)} to spare", close)
-    return Verdict("tight", f"is tight: {units.binary(-room)} over, give or take", close)
+        return Verdict("tight", f"is tight: only {units.binary(room)} to spare{each}", close)
+    return Verdict("tight", f"is tight: {units.binary(-room)} over{each}, give or take", close)
+
+
+def each_card(run: Run) -> str:
+    """`` on each of 8 cards``; nothing for one card."""
+    count = sum(one["count"] for one in run.estimate.get("ranks") or ())
+    return f" on each of {count:,} cards" if count > 1 else ""
 
 
 def why(train: Run, infer: Run) -> str:
