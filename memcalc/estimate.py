@@ -169,7 +169,7 @@ def _assemble(laid: Laid) -> Estimate:
     return Estimate(
         scenario=scenario.as_dict(),
         method=question.model.method,
-        parameters=_parameters(program),
+        parameters=_parameters(question.whole_program(program)),
         persistent=persistent,
         peak={
             "tensors": laid.peak,

@@ -15,7 +15,7 @@ from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
-from memcalc.parallel import strategy
+from memcalc.parallel import strategy, tensor
 from memcalc.scenario import LoraSettings, Scenario
 from memcalc.shared import Shared, tape_key
 from memcalc.stages import Stage
@@ -30,12 +30,14 @@ DEFAULT_LENGTH = 2048
 
 @dataclass(slots=True)
 class Question:
-    """A checked scenario (lengths filled in), its model, and what was assumed on the way."""
+    """A checked scenario (lengths filled in), its model, and what was assumed on the way. ``model.spec`` is one card's
+    part of ``whole``: the same, unless tensors are split."""
 
     scenario: Scenario
     model: ModelDescription
     capability: float
     assumptions: tuple[str, ...]
+    whole: DecoderSpec
     shared: Shared | None = None
 
     @classmethod
@@ -49,12 +51,14 @@ class Question:
         """Understand ``raw``; errors name the field."""
         scenario = Scenario.read(raw)
         model = describe(scenario.model, allow_files)
+        tensor.check(scenario)
+        whole, model = model.spec, replace(model, spec=tensor.split(model.spec, scenario.parallel.tensor))
         assumptions = [*scenario.notes, *model.assumptions]
         if model.spec.eager_only and scenario.attention != "eager":
             assumptions.append(f"attention: {scenario.attention} cannot run here, transformers has eager only for it")
             scenario = replace(scenario, attention="eager")
         scenario = _lengths(scenario, model.spec, assumptions)
-        question = cls(scenario, model, capability, (), shared)
+        question = cls(scenario, model, capability, (), whole, shared)
         assumptions += _attention_notes(question)
         question.assumptions = tuple(assumptions)
         return question
@@ -66,8 +70,16 @@ class Question:
         return Precision(INFERENCE[self.scenario.precision])
 
     def program(self, spec: DecoderSpec | None = None) -> Decoder:
-        """The architecture program (of an alternative ``spec``, if given) with its parameters made."""
-        spec = spec or self.model.spec
+        """The architecture program (of an alternative whole ``spec``, if given), one card's part of it, with its
+        parameters made."""
+        spec = self.model.spec if spec is None else tensor.split(spec, self.scenario.parallel.tensor)
+        return self._made(spec)
+
+    def whole_program(self, program: Decoder) -> Decoder:
+        """The program of the whole model: ``program`` itself, unless tensors are split."""
+        return program if self.scenario.parallel.tensor == 1 else self._made(self.whole)
+
+    def _made(self, spec: DecoderSpec) -> Decoder:
         maker = Maker(self.precision.weights, self._lora(spec), self._base(), self._head_only(spec))
         return PROGRAMS[spec.family](spec, maker)
 

@@ -21,6 +21,8 @@ def parallel_notes(question: Question, program: Decoder) -> list[str]:
     if parallel.cards == 1:
         return []
     notes = [f"every size is one card's, of {parallel.cards:,}; the micro-batch is one card's too"]
+    if parallel.tensor > 1:
+        notes += _tensor(question)
     if scenario.task != "train":
         return notes
     if parallel.shards == "ddp":
@@ -32,6 +34,22 @@ def parallel_notes(question: Question, program: Decoder) -> list[str]:
     host = question.standing(program).host
     if host:
         notes.append(f"offload: {binary(host)} for each card lie in the computer's own memory, where the step is made")
+    return notes
+
+
+def _tensor(question: Question) -> list[str]:
+    cards, spec, whole = question.scenario.parallel.tensor, question.model.spec, question.whole
+    notes = [
+        f"tensor parallel as Megatron's: each card has {spec.heads} of {whole.heads} heads, a feed-forward of "
+        f"{spec.ffn:,} of {whole.ffn:,} and {spec.vocab:,} of {whole.vocab:,} words; norms and hidden states are whole "
+        "on each (no sequence parallelism); read in its source, never traced"
+    ]
+    if whole.kv_heads < cards:
+        notes.append(f"tensor parallel: {whole.kv_heads} key heads over {cards} cards, so that each is on several")
+    if question.scenario.task == "train":
+        notes.append("tensor parallel: the loss over split logits takes what the usual one takes for its part")
+    elif question.scenario.inference.runtime != "forward":
+        notes.append("tensor parallel: the last position's logits, gathered for the next token, are not counted")
     return notes
 
 

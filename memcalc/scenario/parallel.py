@@ -92,8 +92,8 @@ def read_parallel(top: Fields, task: str, notes: list[str]) -> Parallel:
 
 
 def _sensible(found: Parallel, task: str, notes: list[str]) -> Parallel:
-    if found.tensor > 1:
-        raise ScenarioError("parallel.tensor is not supported yet; parallel.data is", "parallel.tensor", [1])
+    if found.tensor == 1 and found.sequence:
+        notes.append("parallel.sequence is ignored: tensors are not split")
     if task == "infer" and found.data > 1:
         notes.append("parallel.data: every card holds a whole replica and answers for itself; the batch is one card's")
     if task == "infer" and found.offload != "none":

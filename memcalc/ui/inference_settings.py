@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memcalc.ui import options
 from memcalc.ui.form import Json, Setting, get
+from memcalc.ui.parallel_settings import SPLITS
 from memcalc.ui.training_settings import ATTENTION_LINES
 
 BEAMS = (1, 2, 3, 4, 5, 8, 10, 16)
@@ -39,6 +40,8 @@ NUMBERS = (
             shown={"same": "as the precision"}, when=_generates),
 )  # fmt: skip
 RUNTIME = (
+    Setting("split", "Cards that share each layer (tensor parallel)", "parallel.tensor", "ladder", 1,
+            "Heads, feed-forward, vocabulary and cache are divided between so many cards.", SPLITS),
     Setting("attention", "Attention kernel", "attention", "choice", "sdpa",
             "A wish: where it cannot run, the next one is taken, and said.", lines=ATTENTION_LINES),
     Setting("logits", "Logits of every prompt token", "inference.logits", "switch", "last",

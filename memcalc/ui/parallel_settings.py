@@ -5,6 +5,7 @@ from __future__ import annotations
 from memcalc.ui.form import Json, Setting, get
 
 CARDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SPLITS = (1, 2, 4, 8, 16)
 STRATEGY_LINES = {
     "ddp": "every card holds everything; gradients lie twice in memory, as such and in buckets",
     "zero1": "DeepSpeed: optimizer states and master weights are divided",
@@ -40,6 +41,9 @@ MANY = (
     Setting("cards", "Cards that share a batch", "parallel.data", "ladder", 1,
             "Each card takes a micro-batch of its own; gradients are averaged over all of them. Sizes are one card's.",
             CARDS),
+    Setting("split", "Cards that share each layer (tensor parallel)", "parallel.tensor", "ladder", 1,
+            "Heads, feed-forward and vocabulary are divided between so many cards, each with the same micro-batch.",
+            SPLITS),
     Setting("strategy", "How they share", "parallel.strategy", "choice", "ddp",
             "What every card holds whole and what is divided between the cards.",
             shown=STRATEGIES, lines=STRATEGY_LINES, when=_many),
