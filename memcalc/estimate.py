@@ -107,7 +107,9 @@ def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared
     if peak > LIMIT:
         raise ScenarioError(f"the scenario needs {binary(peak)}: sizes beyond {binary(LIMIT)} are refused", "batch")
     measured = device.calibration if device else None
-    above = overhead(peak, spread(question, peak), checked, question.capability, kernel_scratch(question), measured)
+    apart = question.apart(program)
+    scratch = kernel_scratch(question)
+    above = overhead(peak, spread(question, peak), checked, question.capability, scratch, measured, apart)
     return Laid(question, program, stages, peak, above, device)
 
 

@@ -95,10 +95,12 @@ def overhead(
     capability: float,
     scratch: Size,
     measured: Calibration | None = None,
+    apart: int = 0,
 ) -> Overhead:
     """The sums above ``tensors`` (peak bytes). ``spread``: the tensors' own (low, high), wider than the point
     where the model is only assumed. ``scratch``: what kernels allocate that no trace sees, at most. ``measured``: the
-    context, workspaces and segments of the very device, in place of the usual ones."""
+    context, workspaces and segments of the very device, in place of the usual ones. ``apart``: what the allocator keeps
+    for other streams while the peak, on the usual one, cannot use it."""
     training = scenario.task == "train"
     workspace = measured.workspace(training) if measured else workspace_bytes(capability, training)
     low_tensors, high_tensors = spread
@@ -106,8 +108,8 @@ def overhead(
     usual, worst, base = _slack(scenario, measured)
     reserved = (
         _up_to(allocated[0], 2 * MiB),
-        _up_to(_times(allocated[1] + base, usual), 2 * MiB),
-        _up_to(_times(allocated[2] + base, worst), 2 * MiB),
+        _up_to(_times(allocated[1] + base + apart, usual), 2 * MiB),
+        _up_to(_times(allocated[2] + base + apart, worst), 2 * MiB),
     )
     context = measured.context_range() if measured else context_bytes(capability)
     buffers = communication.nccl(scenario.parallel)
@@ -127,6 +129,9 @@ def overhead(
             else f"assumed, {context[0] / MiB:.0f} to {context[2] / MiB:.0f} published or plausible for this generation"
         ),
     )
+    if apart:
+        reasons = (*reasons, f"streams: {apart / MiB:,.0f} MiB for the shards of the gradients, which come from the "
+                   "reduce-scatter stream's own memory and leave it reserved while activations peak")  # fmt: skip
     if buffers[1]:
         reasons = (*reasons, communication.reason(scenario.parallel))
     return Overhead(workspace, context[1], buffers[1], allocated, reserved, device, reasons)

@@ -157,6 +157,14 @@ class Question:
             self.shared.tapes[key] = micros
         return list(stages(micros, settings, self.standing(program)))
 
+    def apart(self, program: Decoder) -> int:
+        """Bytes that torch's allocator keeps apart for other streams while the peak, on the usual one, cannot use them:
+        FSDP2's shards of the gradients, allocated on the reduce-scatter stream [torch 2.13, _fsdp_collectives.py:
+        foreach_reduce]; taken as if the peak were always before they exist, in which they then are all reserved."""
+        if self.scenario.task != "train" or self.scenario.parallel.shards != "fsdp2":
+            return 0
+        return self.standing(program).gradients
+
     def standing(self, program: Decoder) -> Standing:
         """What stands beside the activations of a training step, on one card."""
         scenario = self.scenario

@@ -100,7 +100,9 @@ def _swept(
     along = _along(values)
     scratch = kernel_scratch(question, along.get("batch"), along.get("seq_len"))
     measured = device.calibration if device else None
-    above = overhead(tensors, (low, high), base, question.capability, scratch, measured)
+    above = overhead(
+        tensors, (low, high), base, question.capability, scratch, measured, question.apart(question.program())
+    )
     return Sweep(
         {name: list(one) for name, one in values.items()},
         tensors,

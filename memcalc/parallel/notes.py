@@ -75,9 +75,7 @@ def _fsdp2(question: Question) -> list[str]:
         )
     if scenario.training.grad_accumulation > 1:
         notes.append("FSDP2: gradients are reduced after every micro-batch (no set_requires_gradient_sync(False))")
-    notes.append(
-        "FSDP2: its buffers come from streams of their own; what that costs in reserved memory is not simulated"
-    )
+    notes.append("FSDP2: what the all-gather stream keeps reserved for itself, about one block, is not counted")
     return notes
 
 
