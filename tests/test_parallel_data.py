@@ -160,3 +160,12 @@ def test_torchtitans_long_sequences_with_full_checkpointing_are_within_the_range
     low, high = found.range["reserved"]
     assert low <= 83.9 * GiB <= high
     assert found.peak["reserved"] == pytest.approx(83.9 * GiB, rel=0.1)
+
+
+def test_the_pages_formula_divides_what_a_card_holds_by_all_parameters() -> None:
+    from memcalc.ui.formulas import formula
+    from memcalc.ui.ledger import run
+
+    told = run("Training", memcalc.estimate(asked({"data": 8, "strategy": "fsdp2"})).as_dict())
+    step = next(bar for bar in told.bars if bar.phase == "optimizer")
+    assert formula(told, step, "gradients") == f"{VALUES:,} trained parameters × ≈ 0.50 B"  # 4 bytes over 8 cards

@@ -36,6 +36,12 @@ def tokens(scenario: Mapping[str, Any]) -> int:
     return int(batch) * (int(inference.get("prompt_tokens") or 0) + int(inference.get("new_tokens") or 0) - 1)
 
 
+def _shared(scenario: Mapping[str, Any]) -> bool:
+    """Whether gradients and states are divided between cards: whole gradients then only live for a moment."""
+    parallel = scenario.get("parallel") or {}
+    return int(parallel.get("data") or 1) > 1 and parallel.get("strategy") != "ddp"
+
+
 def formula(run: Run, bar: Bar, part: str) -> str:
     """One line that says where a segment comes from; empty when nothing short and true can be said."""
     estimate, size = run.estimate, bar.parts.get(part, 0)
@@ -43,6 +49,8 @@ def formula(run: Run, bar: Bar, part: str) -> str:
     full = estimate.get("component_peak", {}).get(part, size) or size
     if part == "weights":
         return _per(size, parameters["total"], "parameters")
+    if part in ("gradients", "optimizer") and _shared(scenario):
+        return _per(size, parameters["trainable"], "trained parameters")
     if part in ("gradients", "optimizer"):
         line = _per(full, parameters["trainable"], "trained parameters")
         return line if size >= full * 0.999 else f"{size / full:.0%} of {line}" if line else ""
