@@ -93,7 +93,7 @@ class Question:
     def _head_only(self, spec: DecoderSpec) -> str | None:
         if self.scenario.task != "train" or self.scenario.training.method != "head":
             return None
-        return "embedding" if spec.tied else "lm_head.weight"
+        return "embedding" if spec.tied else "lm_head."
 
     def _lora(self, spec: DecoderSpec) -> Lora | None:
         settings = self.scenario.training.lora
@@ -103,7 +103,7 @@ class Question:
         fmt = Format.named(settings.dtype)
         if self.scenario.parallel.shards in ("zero1", "zero2", "zero3"):
             fmt = self.precision.weights  # DeepSpeed casts the whole model
-        return Lora(settings.r, targets, fmt, settings.dropout)
+        return Lora(settings.r, targets, fmt, settings.dropout, self.scenario.training.method == "dora")
 
     def stages(
         self,

@@ -21,7 +21,7 @@ class SplitLinear(Linear):
     @classmethod
     def of(cls, one: Linear) -> SplitLinear:
         """The same layer, computed this way."""
-        return cls(one.weight, one.transposed, one.bias, one.lora, one.down, one.up)
+        return cls(one.weight, one.transposed, one.bias, one.lora, one.down, one.up, one.magnitude)
 
     def product(self, x: Tensor) -> Tensor:
         out = ops.linear(x, self.weight, cached=False)

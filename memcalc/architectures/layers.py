@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from memcalc.architectures.dora import dora_sum
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.quantised import QuantisedParameter
@@ -19,12 +20,14 @@ LinearShape = tuple[str, int, int, bool]
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """Low-rank adapters as PEFT attaches them: rank, which linear layers, their format, dropout on their input."""
+    """Low-rank adapters as PEFT attaches them: rank, which linear layers, their format, dropout on their input;
+    ``magnitudes``: each row's length is trained too (DoRA)."""
 
     rank: int
     targets: tuple[str, ...] | None
     format: Format
     dropout: float
+    magnitudes: bool = False
 
     def covers(self, name: str) -> bool:
         """Whether the linear layer called ``name`` ("q_proj") gets an adapter (targets None: all linear ones)."""
@@ -41,8 +44,8 @@ class Base:
 
 @dataclass(slots=True)
 class Maker:
-    """Makes the parameters of a model in its format, counting what it makes. ``head_only``: the one parameter that is
-    trained, if not all (or the adapters) are."""
+    """Makes the parameters of a model in its format, counting what it makes. ``head_only``: how the names of those
+    begin that are trained, if not all (or the adapters) are."""
 
     format: Format
     lora: Lora | None = None
@@ -53,7 +56,7 @@ class Maker:
     def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
         """A parameter of the model. With a quantised base, what is not quantised is upcast to fp32, as PEFT's
         prepare_model_for_kbit_training does."""
-        trainable = self.lora is None if self.head_only is None else name == self.head_only
+        trainable = self.lora is None if self.head_only is None else name.startswith(self.head_only)
         fmt = self.format if self.base is None else Format.FP32
         one = Parameter(name, shape, fmt, repeat, trainable)
         self.parameters.append(one)
@@ -85,6 +88,8 @@ class Maker:
             layer.lora = self.lora
             layer.down = self.adapter(f"{full}.lora_A.weight", self.lora.rank, inputs, repeat=repeat)
             layer.up = self.adapter(f"{full}.lora_B.weight", outputs, self.lora.rank, repeat=repeat)
+            if self.lora.magnitudes:
+                layer.magnitude = self.adapter(f"{full}.lora_magnitude_vector", outputs, repeat=repeat)
         return layer
 
 
@@ -98,6 +103,7 @@ class Linear:
     lora: Lora | None = None
     down: Parameter | None = None
     up: Parameter | None = None
+    magnitude: Parameter | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         if isinstance(self.weight, QuantisedParameter):
@@ -115,6 +121,11 @@ class Linear:
         fmt = result.format
         # PEFT casts the input to the adapter's format; the sum has the wider format and is cast back.
         x = ops.to(x, self.down.format)
+        if self.magnitude is not None:
+            result = dora_sum(
+                x, result, self.weight, self.bias, self.down, self.up, self.magnitude, self.lora.dropout
+            )
+            return ops.to(result, fmt)
         result = ops.add(
             result,
             ops.scale(ops.linear(ops.linear(ops.dropout(x, self.lora.dropout), self.down), self.up)),

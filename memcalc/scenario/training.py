@@ -11,7 +11,7 @@ from memcalc.scenario.fields import Fields
 from memcalc.scenario.settings import LoraSettings, Training
 from memcalc.training.optimizers import IMPLEMENTATIONS, OPTIONS
 
-METHODS = ("full", "lora", "qlora", "head")
+METHODS = ("full", "lora", "qlora", "dora", "head")
 CHECKPOINTING = ("none", "full", "selective-attention")
 LORA_DTYPES = ("fp32", "bf16", "fp16")
 BASE_WEIGHTS = ("nf4-dq", "nf4")
@@ -33,7 +33,7 @@ def read_training(top: Fields, task: str, notes: list[str]) -> Training:
         wished = possible[0]
     lora = _lora(read.get("lora")) if read.raw.get("lora") is not None else None
     read.seen.add("lora")
-    if method in ("lora", "qlora"):
+    if method in ("lora", "qlora", "dora"):
         lora = lora or LoraSettings()
     elif lora is not None:
         notes.append(f"training.lora is ignored: training.method is {method}")

@@ -36,7 +36,7 @@ def build_model(recipe: Recipe) -> torch.nn.Module:
     """The model in its storage format, adapters and checkpointing switched on, in train or eval mode."""
     dtype = DTYPES[recipe.storage_format]
     model = _bare_model(recipe, dtype)
-    if recipe.method == "lora":
+    if recipe.method in ("lora", "dora"):
         model = _with_lora(model, recipe)
     elif recipe.method == "head":
         _freeze_all_but_head(model)
@@ -125,16 +125,16 @@ def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         lora_alpha=2 * rank,
         target_modules=targets if targets is None or isinstance(targets, str) else list(targets),
         lora_dropout=float(options.get("dropout", 0.0)),
+        use_dora=recipe.method == "dora",
         task_type="CAUSAL_LM" if type(model).__name__.endswith("ForCausalLM") else None,
     )
-    in_fp32 = options.get("dtype", "fp32") == "fp32"
+    dtype = DTYPES[options.get("dtype", "fp32")]
     with DEVICE:
-        model = peft.get_peft_model(model, lora, autocast_adapter_dtype=in_fp32)
-    if not in_fp32:
-        # peft gives adapters the format of the layer they adapt, except on the meta device.
-        for name, parameter in model.named_parameters():
-            if "lora_" in name:
-                parameter.data = parameter.data.to(DTYPES[recipe.storage_format])
+        model = peft.get_peft_model(model, lora, autocast_adapter_dtype=dtype is torch.float32)
+    # peft gives adapters the format of the layer they adapt (or fp32), except on the meta device.
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.to(dtype)
     return model
 
 

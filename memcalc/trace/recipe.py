@@ -97,7 +97,7 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         image_size=scenario.get("image_size"),
         attention=_choice(scenario.get("attention") or "sdpa", "attention", ATTENTIONS),
         padded=_choice(scenario.get("attention_mask") or "none", "attention_mask", ("none", "padded")) == "padded",
-        method=_choice(train.get("method", "full"), "training.method", ("full", "lora", "head")),
+        method=_choice(train.get("method", "full"), "training.method", ("full", "lora", "dora", "head")),
         optimizer=train.get("optimizer", "adamw"),
         optimizer_impl=_choice(
             train.get("optimizer_impl", "foreach"), "training.optimizer_impl", ("foreach", "fused", "for-loop")
@@ -114,7 +114,10 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         prompt_tokens=int(infer.get("prompt_tokens", 2048)),
         new_tokens=int(infer.get("new_tokens", 128)),
         runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),
-        logits=_choice(infer.get("logits", "last"), "inference.logits", ("last", "all")),
+        logits=_choice(
+            infer.get("logits", "all" if infer.get("runtime") == "forward" else "last"),
+            "inference.logits", ("last", "all"),
+        ),
         factory=factory,
         make_batch=make_batch,
     )

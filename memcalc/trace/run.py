@@ -67,7 +67,10 @@ def infer(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
             length = recipe.prompt_tokens if recipe.seq_len is None else recipe.seq_len
             batch = build.inputs(model, recipe, length)
             _claim_inputs(batch, ledger)
-            outputs = model(**batch, use_cache=False) if _takes_cache(model) else model(**batch)
+            options: dict[str, Any] = {"use_cache": False} if _takes_cache(model) else {}
+            if recipe.logits == "last":
+                options["logits_to_keep"] = 1
+            outputs = model(**batch, **options)
             ledger.phase("end")
             del outputs
         else:

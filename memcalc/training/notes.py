@@ -52,7 +52,7 @@ def training_notes(question: Question, program: Decoder) -> list[str]:
             else "master weights: fp32 gradient buffers stay, 16-bit gradients are added into them"
         )
     if settings.clip_grad:
-        notes.append("gradient clipping works in place: norms of a few bytes a tensor are not counted")
+        notes.append("gradient clipping works in place; one norm of 512 bytes a gradient is counted")
     if settings.lora is not None and settings.lora.targets is None:
         notes.append("LoRA targets are PEFT's usual ones for this model")
     notes += _method(question, settings) + _optimizer(settings, program) + _kernels(question, settings)

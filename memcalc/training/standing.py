@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.formats import Format
 from memcalc.scenario import Training
-from memcalc.tensors.tape import rounded
+from memcalc.tensors.tape import BLOCK, rounded
+from memcalc.tensors.tensor import Parameter
 from memcalc.training.optimizers import StepMemory, step_memory
 from memcalc.training.precision import Precision
 
@@ -20,7 +22,7 @@ class Standing:
     gradients that are there from the start; ``buffers``: room for communication that is. ``copies``: temporaries of
     the step besides the optimizer's own; ``casting``: those of casting the gradients, which are gone when the optimizer
     begins. ``host``: what lies in the computer's memory instead. ``lasting``: the gradients to count among what
-    persists, if not those at the step.
+    persists, if not those at the step. ``norms``: gradient clipping's, before the optimizer begins.
     """
 
     weights: int
@@ -36,6 +38,7 @@ class Standing:
     casting: int = 0
     host: int = 0
     lasting: int | None = None
+    norms: int = 0
 
     @property
     def stepped(self) -> int:
@@ -50,7 +53,11 @@ class Standing:
 
     def temporary(self, number: int) -> int:
         """The most that step ``number`` needs for a moment above all that."""
-        return max(self.casting, self.copies + (self.step.first if number == 1 else self.step.later))
+        # Norms are taken before the step: before the states exist, the first time.
+        missing = self.step.state_bytes if number == 1 and not self.step.at_load else 0
+        return max(
+            self.casting, self.norms - missing, self.copies + (self.step.first if number == 1 else self.step.later)
+        )
 
 
 def weight_bytes(program: Decoder) -> int:
@@ -67,6 +74,17 @@ def buffer_bytes(program: Decoder) -> int:
             count *= dim
         total += rounded(count * fmt.size)
     return total
+
+
+def clip_bytes(trained: Sequence[Parameter]) -> int:
+    """``clip_grad_norm_``: a norm for each gradient, all of them stacked, and their norm; gradients are scaled in place
+    [torch 2.13 torch/nn/utils/clip_grad.py].
+
+    >>> clip_bytes([Parameter("w", (4, 4), Format.FP32, repeat=300)])   # 300 norms of 512 B, 1,200 B stacked, one norm
+    155648
+    """
+    number = sum(one.repeat for one in trained)
+    return number * BLOCK + int(rounded(number * Format.FP32.size)) + BLOCK if number else 0
 
 
 def standing(program: Decoder, settings: Training, precision: Precision) -> Standing:
@@ -94,4 +112,5 @@ def standing(program: Decoder, settings: Training, precision: Precision) -> Stan
         step=step,
         # fp32 masters are stepped with fp32 copies of the 16-bit gradients, unless those are fp32 already
         copies=0 if gradient_format is not None else masters,
+        norms=clip_bytes(trained) if settings.clip_grad else 0,
     )

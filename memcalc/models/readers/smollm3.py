@@ -32,6 +32,7 @@ def read(config: Mapping[str, Any]) -> tuple[SmolLM3Spec, list[str]]:
         **common,
         qkv_bias=biased,
         output_bias=biased,
+        mlp_bias=read.flag("mlp_bias", False),
         rotary_layers=rotary,
         windows=_windows(read, rotary),
     )

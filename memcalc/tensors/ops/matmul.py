@@ -26,8 +26,8 @@ def _product(
     tape = x.tape
     compute = tape.autocast.format if tape.autocast else x.format
     x = to(x, compute)
-    w = _cast_weight(x, weight, compute, cached)
-    b = _cast_weight(x, bias, compute) if bias is not None else None
+    w = cast_weight(x, weight, compute, cached)
+    b = cast_weight(x, bias, compute) if bias is not None else None
     x_shape, w_shape = x.shape, weight.shape
     needs_x, needs_w = x.needs_grad, w.needs_grad
     needs_b = b is not None and b.needs_grad
@@ -56,7 +56,7 @@ def _product(
     return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps, weights=frozen)
 
 
-def _cast_weight(x: Tensor, weight: Parameter, fmt: Format, cached: bool = True) -> Tensor | Parameter:
+def cast_weight(x: Tensor, weight: Parameter, fmt: Format, cached: bool = True) -> Tensor | Parameter:
     """The weight as the product takes it. Under autocast an fp32 weight is cast; the copy of a trained one is
     cached until autocast ends [at::autocast::cached_cast]."""
     tape = x.tape

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from memcalc.formats import Format
 from memcalc.tensors.autograd import operator
 from memcalc.tensors.ops.elementwise import Grads, add, fresh, to
-from memcalc.tensors.tape import rounded
+from memcalc.tensors.tape import Tape, rounded
 from memcalc.tensors.tensor import Parameter, Tensor
 
 BLOCK = 64
@@ -43,6 +43,15 @@ class QuantisedParameter(Parameter):
         return packed + int(rounded(blocks) + rounded(outer * 4) + rounded(4) + rounded(256 * 4))
 
 
+def dequantised(tape: Tape, weight: QuantisedParameter) -> Tensor:
+    """The weight in its compute format, for a moment; doubly quantised scales become fp32 first [dequantize_4bit]."""
+    blocks = -(-weight.count // BLOCK)
+    absmax = fresh(tape, (blocks,), Format.FP32, "absmax") if weight.nested else None
+    found = fresh(tape, weight.shape, weight.format, "dequantised weight")
+    del absmax
+    return found
+
+
 def linear_4bit(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -> Tensor:
     """bitsandbytes' Linear4bit: x is cast to the compute format, the weight dequantised for the product and dropped,
     and the result cast back to x's format. Backward dequantises again; nothing but the packed weight is kept."""
@@ -50,20 +59,13 @@ def linear_4bit(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -
     x = to(x, fmt)
     shape, w_shape = x.shape, weight.shape
 
-    def dequantised() -> Tensor:
-        blocks = -(-weight.count // BLOCK)
-        absmax = fresh(tape, (blocks,), Format.FP32, "absmax") if weight.nested else None
-        found = fresh(tape, w_shape, fmt, "dequantised weight")
-        del absmax
-        return found
-
     def backward(grad: Tensor) -> Grads:
-        whole = dequantised()
+        whole = dequantised(tape, weight)
         grads: Grads = [fresh(tape, shape, fmt, "mm (input gradient)")]
         del whole
         return grads
 
-    whole = dequantised()
+    whole = dequantised(tape, weight)
     out = operator(tape, "mm", (x,), (*shape[:-1], w_shape[0]), fmt, backward, weights=1)
     del whole
     if bias is not None:
