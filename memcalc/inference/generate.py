@@ -47,6 +47,7 @@ def _decode_stage(
     tape = Tape(one_sequence, True)
     tape.begin("cache", "prompt")
     prompt_ids = fresh(tape, (run.batch, prompt), Format.INT64, "prompt ids")
+    prompt_mask = fresh(tape, (run.batch, prompt), Format.INT64, "prompt's padding mask") if run.padded else None
     cache = Cache()
     spec = program.spec
     for index, template in enumerate(program.plan):
@@ -60,7 +61,7 @@ def _decode_stage(
             store[index] = one
             del one
     parts = _pass(program, replace(run, length=1, past=past, cache=cache, training=False), tape, "decode")
-    del prompt_ids
+    del prompt_ids, prompt_mask
     held = [one for one in parts if one.phase == "cache"]
     return Stage("decode", step, base, [one for one in parts if one.phase != "cache"], held)
 

@@ -93,31 +93,36 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
     steps = recipe.new_tokens - 1
     done = 0
 
-    def decode(token: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        extra = {}
-        if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=-1)
-            extra = {"attention_mask": mask}
+    # As in generate(): the longer mask takes the place of the one before; the caller keeps the prompt's own.
+    extra = {} if mask is None else {"attention_mask": mask}
+    del mask
+
+    def decode(token: torch.Tensor) -> torch.Tensor:
+        if extra:
+            mask = extra["attention_mask"]
+            extra["attention_mask"] = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=-1)
+            del mask
         outputs = model(input_ids=token, past_key_values=cache, use_cache=True, **extra)
         token = outputs.logits[:, -1:].argmax(-1)
         _claim_cache(cache, ledger)
-        return token, mask
+        return token
 
     ledger.phase("decode_first")
     while done < min(REAL_DECODE_STEPS, steps):
-        token, mask = decode(token, mask)
+        token = decode(token)
         done += 1
     skip = steps - done - REAL_DECODE_STEPS
     if skip > 0:
         ledger.phase("fast_forward")
         _grow(cache, skip, ledger)
-        if mask is not None:
-            mask = torch.ones(mask.shape[0], mask.shape[1] + skip, dtype=mask.dtype, device=mask.device)
+        if extra:
+            rows, length = extra["attention_mask"].shape
+            extra["attention_mask"] = torch.ones(rows, length + skip, dtype=torch.int64, device=build.DEVICE)
         done += skip
     if done < steps:
         ledger.phase("decode_last")
     while done < steps:
-        token, mask = decode(token, mask)
+        token = decode(token)
         done += 1
     ledger.phase("end")
 

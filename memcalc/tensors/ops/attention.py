@@ -118,9 +118,7 @@ def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
     multiple of 8."""
     tape, shape = mask.tape, (batch, *mask.shape[1:])
     if mask.format is Format.BOOL:
-        bias = fresh(tape, shape, fmt, "attention bias")
-        inverted = fresh(tape, shape, Format.BOOL, "inverted mask")
-        del inverted
+        bias = _additive(mask, shape, fmt)
     else:
         bias = to(mask, fmt)
     keys = shape[-1]
@@ -128,6 +126,14 @@ def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
     if isinstance(keys, int) and padded == keys:
         return bias
     return fresh(tape, (*shape[:-1], padded), fmt, "attention bias (padded)")
+
+
+def _additive(mask: Tensor, shape: Shape, fmt: Format) -> Tensor:
+    """``where(mask, 0, -inf)``: two numbers on the device, then the bias [sdp_utils.cpp, convert_boolean_attn_mask]."""
+    numbers = [fresh(mask.tape, (1,), fmt, "scalar") for _ in range(2)]
+    bias = fresh(mask.tape, shape, fmt, "attention bias")
+    del numbers
+    return bias
 
 
 def _math(
@@ -172,7 +178,7 @@ def _math_bias(query: Tensor, mask: Tensor | None, keys: Size, origin: Format) -
     if mask is not None and mask.format is not Format.BOOL:
         return mask
     if mask is not None:
-        return fresh(tape, (query.shape[0], *mask.shape[1:]), origin, "attention bias")
+        return _additive(mask, (query.shape[0], *mask.shape[1:]), origin)
     if tape.one_token:
         return None
     shape = (query.shape[2], keys)
