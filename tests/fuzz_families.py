@@ -123,9 +123,8 @@ def falcon(rng: random.Random) -> Config:
 
 
 def falcon_alibi(rng: random.Random) -> Config:
-    return falcon(rng) | {
-        "new_decoder_architecture": False, "alibi": True, "multi_query": False, "parallel_attn": False, "num_kv_heads": None,
-    }  # fmt: skip
+    config = falcon(rng) | {"alibi": True, "new_decoder_architecture": False}
+    return config | {"multi_query": False, "parallel_attn": False, "num_kv_heads": None}
 
 
 def mpt(rng: random.Random) -> Config:

@@ -4,9 +4,9 @@
     python tests/fuzz_traces.py 500 --seed 7         more of them
     python tests/fuzz_traces.py --family olmo2 --only precision=bf16-mixed,method=lora
 
-Needs the extra ``trace``. Prints every scenario whose peak, phases, components, parameters or persistent bytes differ by
-more than ``--tolerance`` (0.5 %), as JSON that ``python -m memcalc trace -`` understands; exit status 1 if any does.
-What the core or the tracer refuses is counted, not compared.
+Needs the extra ``trace``. Prints every scenario whose peak, phases, components, parameters or persistent bytes differ
+by more than ``--tolerance`` (0.5 %), as JSON that ``python -m memcalc trace -`` understands; exit status 1 if any
+does. What the core or the tracer refuses is counted, not compared.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import memcalc
 from memcalc.errors import MemcalcError
-from tests.fuzz_settings import inference, training
 from tests.fuzz_families import FAMILIES
+from tests.fuzz_settings import inference, training
 
 PHASES = {"fwd": "forward", "bwd": "backward", "opt": "optimizer"}
 COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")

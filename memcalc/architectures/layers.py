@@ -122,9 +122,7 @@ class Linear:
         # PEFT casts the input to the adapter's format; the sum has the wider format and is cast back.
         x = ops.to(x, self.down.format)
         if self.magnitude is not None:
-            result = dora_sum(
-                x, result, self.weight, self.bias, self.down, self.up, self.magnitude, self.lora.dropout
-            )
+            result = dora_sum(x, result, self.weight, self.bias, self.down, self.up, self.magnitude, self.lora.dropout)
             return ops.to(result, fmt)
         result = ops.add(
             result,

@@ -116,7 +116,8 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),
         logits=_choice(
             infer.get("logits", "all" if infer.get("runtime") == "forward" else "last"),
-            "inference.logits", ("last", "all"),
+            "inference.logits",
+            ("last", "all"),
         ),
         factory=factory,
         make_batch=make_batch,

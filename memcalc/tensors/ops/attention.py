@@ -117,10 +117,7 @@ def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
     """A boolean mask as the efficient kernel takes it: an additive bias for the whole batch, rows padded to a
     multiple of 8."""
     tape, shape = mask.tape, (batch, *mask.shape[1:])
-    if mask.format is Format.BOOL:
-        bias = _additive(mask, shape, fmt)
-    else:
-        bias = to(mask, fmt)
+    bias = _additive(mask, shape, fmt) if mask.format is Format.BOOL else to(mask, fmt)
     keys = shape[-1]
     padded = (keys + 7) // 8 * 8
     if isinstance(keys, int) and padded == keys:
