@@ -68,7 +68,7 @@ def infer(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
             batch = build.inputs(model, recipe, length)
             _claim_inputs(batch, ledger)
             options: dict[str, Any] = {"use_cache": False} if _takes_cache(model) else {}
-            if recipe.logits == "last":
+            if options and recipe.logits == "last":
                 options["logits_to_keep"] = 1
             outputs = model(**batch, **options)
             ledger.phase("end")
