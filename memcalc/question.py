@@ -123,7 +123,7 @@ class Question:
             attention=AttentionCall(scenario.attention, self.capability),
             eager=scenario.attention == "eager",
             padded=scenario.attention_mask == "padded",
-            checkpointing=scenario.training.checkpointing == "full" and training,
+            checkpointing=scenario.training.checkpointing in ("full", "selective-ops") and training,
             training=training,
             recompute_attention=scenario.training.checkpointing == "selective-attention" and training,
             fused_loss=scenario.training.loss == "fused" and training,
@@ -133,6 +133,7 @@ class Question:
         if training:
             tape = Tape(one_sequence, one_token)
             tape.liger = scenario.training.liger
+            tape.selective = scenario.training.checkpointing == "selective-ops"
             tape.watch = strategy.watch(scenario.parallel, scenario.precision, scenario.training, program)
             return self._training(program, run, tape)
         weights = weight_bytes(program)

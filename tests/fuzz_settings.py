@@ -40,7 +40,9 @@ def training(rng: random.Random) -> dict[str, Any]:
             "dtype": rng.choice(("fp32", "fp32", "bf16")),
             "targets": "all-linear",
         }
-    found["checkpointing"] = rng.choice(("none", "none", "none", "full", "full", "selective-attention"))
+    found["checkpointing"] = rng.choice(
+        ("none", "none", "none", "full", "full", "selective-attention", "selective-ops")
+    )
     found["grad_accumulation"] = rng.choice((1, 1, 1, 2, 4))
     found["zero_grad"] = rng.choice(("set-to-none", "set-to-none", "set-to-none", "keep"))
     found["clip_grad"] = rng.random() < 0.1

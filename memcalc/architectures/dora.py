@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.autograd import operator
+from memcalc.tensors.autograd import operator, result
 from memcalc.tensors.ops.elementwise import Grads, fresh
 from memcalc.tensors.ops.matmul import cast_weight
 from memcalc.tensors.ops.quantised import QuantisedParameter, dequantised
-from memcalc.tensors.tensor import Parameter, Tensor
+from memcalc.tensors.tape import Tape
+from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
 
 def dora_sum(
     x: Tensor,
-    result: Tensor,
+    base: Tensor,
     weight: Parameter,
     bias: Parameter | None,
     down: Parameter,
@@ -26,13 +27,11 @@ def dora_sum(
     magnitude: Parameter,
     dropout: float,
 ) -> Tensor:
-    """``result`` (the base layer's, of x) plus DoRA's part: ``(m/‖W+sBA‖ - 1)·base + m/‖W+sBA‖·s·BAx``. ``x`` is in the
+    """``base`` (the base layer's result of x) plus DoRA's part: ``(m/‖W+sBA‖ - 1)·base + m/‖W+sBA‖·s·BAx``. ``x`` is in the
     adapter's format already; ``magnitude`` m has one value an output."""
-    base: Tensor | None = result
     if dropout:
         x = ops.dropout(x, dropout)
-        base = None
-    return ops.add(result, _difference(x, base, weight, bias, down, up, magnitude))
+    return ops.add(base, _difference(x, None if dropout else base, weight, bias, down, up, magnitude))
 
 
 def _difference(
@@ -73,15 +72,19 @@ def _adapter_product(x: Tensor, down: Parameter, up: Parameter) -> list[Tensor]:
     identity = fresh(tape, (inputs, inputs), down.format, "identity matrix")
     cast = ops.to(identity, compute)
     cast_weight(cast, down, compute)
-    inner = fresh(tape, (inputs, rank), compute, "adapter of the identity")
+    inner = _mm(tape, (inputs, rank), compute)
     cast_weight(inner, up, compute)
-    product = fresh(tape, (inputs, up.shape[0]), compute, "adapter product")
+    product = _mm(tape, (inputs, up.shape[0]), compute)
     del identity
     if tape.saving is not None and not tape.saving.replays:  # a checkpointed block drops what it would keep
         return [ops.to(product, x.format)]
     if tape.saving is None:
         cast.storage.record.component = inner.storage.record.component = "activations"
     return [ops.to(product, x.format), cast, inner]
+
+
+def _mm(tape: Tape, shape: Shape, fmt: Format) -> Tensor:
+    return Tensor(result(tape, shape, fmt, "mm"), shape, fmt)
 
 
 def _whole(x: Tensor, weight: Parameter) -> Tensor | None:

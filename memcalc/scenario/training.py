@@ -12,7 +12,7 @@ from memcalc.scenario.settings import LoraSettings, Training
 from memcalc.training.optimizers import IMPLEMENTATIONS, OPTIONS
 
 METHODS = ("full", "lora", "qlora", "dora", "head")
-CHECKPOINTING = ("none", "full", "selective-attention")
+CHECKPOINTING = ("none", "full", "selective-attention", "selective-ops")
 LORA_DTYPES = ("fp32", "bf16", "fp16")
 BASE_WEIGHTS = ("nf4-dq", "nf4")
 

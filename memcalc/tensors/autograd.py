@@ -9,6 +9,7 @@ in place, unless the first one is a view, whose base torch keeps alive and there
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from memcalc.formats import Format
@@ -78,6 +79,11 @@ class Recording:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
 
+    def result(self, made: Storage) -> None:
+        """A result that is kept instead of computed again."""
+        _mark_kept(made)
+        self.checkpoint.results.setdefault(made.record.op, deque()).append(made)
+
     def keep(self, node: Node, storages: Sequence[Storage | None]) -> None:
         start = node.checkpoint[1] if node.checkpoint else self.checkpoint.count
         self.checkpoint.count += len(storages)
@@ -93,8 +99,9 @@ class Replaying:
 
     replays = True
 
-    def __init__(self, wanted: int) -> None:
-        self.wanted = wanted
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.wanted = checkpoint.count
+        self.results = checkpoint.results
         self.kept: list[Storage | None] = []
 
     def keep(self, node: Node, storages: Sequence[Storage | None]) -> None:
@@ -106,12 +113,35 @@ class Replaying:
 Recomputation = Recording | Replaying
 
 
+SELECTED = frozenset(
+    [
+        "mm", "bmm", "baddbmm", "flash attention", "efficient attention", "logsumexp", "rng state",
+    ]
+)  # fmt: skip
+"""Operators whose results ``selective-ops`` keeps: matrix products, and all results of the attention kernels."""
+
+
+def result(tape: Tape, shape: Shape, fmt: Format, op: str) -> Storage:
+    """Where ``op`` puts its result: a new storage, unless a block is computed again that kept the first one
+    [torch 2.13 torch/utils/checkpoint.py, create_selective_checkpoint_contexts]."""
+    saving = tape.saving
+    if saving is None or not tape.selective or op not in SELECTED:
+        return tape.storage(shape, fmt, op)
+    if isinstance(saving, Replaying):
+        return saving.results[op].popleft()
+    made = tape.storage(shape, fmt, op)
+    saving.result(made)
+    return made
+
+
 class Checkpoint:
     """torch.utils.checkpoint (non-reentrant, as transformers uses it): the inputs are kept, the rest
-    is computed again when backward first asks for any of it, and no further than needed."""
+    is computed again when backward first asks for any of it, and no further than needed. ``results``: those of
+    selected operators, which are kept too; what is not asked for again stays until the block's last node has run."""
 
     def __init__(self, run: Callable[[], Tensor], inputs: Sequence[Tensor], autocast: Format | None) -> None:
         self.run = run
+        self.results: dict[str, deque[Storage]] = {}
         self.inputs = [one.storage for one in inputs]
         for storage in self.inputs:
             _mark_kept(storage)
@@ -121,7 +151,7 @@ class Checkpoint:
 
     def unpack(self, tape: Tape, start: int, stop: int) -> list[Storage]:
         if self.kept is None:
-            replay = Replaying(self.count)
+            replay = Replaying(self)
             tape.saving, tape.grad_enabled = replay, True
             tape.autocast = Autocast(self.autocast) if self.autocast else None
             try:
@@ -181,7 +211,7 @@ def operator(
         tape.saving.keep(node, [None] * weights)
     if node is not None and keeps:
         keep(tape, node, keeps)
-    out = Tensor(tape.storage(shape, fmt, op), shape, fmt, node)
+    out = Tensor(result(tape, shape, fmt, op), shape, fmt, node)
     if node is not None and keeps_output:
         keep(tape, node, (out,))
     return out

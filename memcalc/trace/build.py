@@ -14,6 +14,7 @@ import transformers
 from transformers import initialization
 
 from memcalc.errors import ModelError
+from memcalc.trace import checkpoints
 from memcalc.trace.factory import made
 from memcalc.trace.pictures import classifier
 from memcalc.trace.recipe import Recipe
@@ -40,9 +41,8 @@ def build_model(recipe: Recipe) -> torch.nn.Module:
         model = _with_lora(model, recipe)
     elif recipe.method == "head":
         _freeze_all_but_head(model)
-    if recipe.task == "train" and recipe.checkpointing == "full":
-        switch = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        switch()
+    if recipe.task == "train" and recipe.checkpointing in ("full", "selective-ops"):
+        checkpoints.switch_on(model, recipe)
     return model.train(recipe.task == "train")
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from memcalc.errors import MemcalcError, ModelError, ScenarioError
-from memcalc.trace import build, run
+from memcalc.trace import build, checkpoints, run
 from memcalc.trace import recipe as recipes
 from memcalc.trace.cuda_rules import cuda_rules
 from memcalc.trace.factory import Batch, Factory
@@ -50,7 +49,7 @@ def run_scenario(
             with contextlib.ExitStack() as stack:
                 if modules:
                     stack.enter_context(_module_names(model, ledger))
-                stack.enter_context(_checkpoint_inputs(model, recipe, ledger))
+                stack.enter_context(checkpoints.claimed(model, recipe, ledger))
                 stack.enter_context(_plain_sequences(ledger))
                 stack.enter_context(_recomputed_attention(recipe))
                 stack.enter_context(ledger)
@@ -92,27 +91,6 @@ def _plain_sequences(ledger: Ledger) -> Iterator[None]:
         yield
     finally:
         masking_utils.find_packed_sequence_indices = original
-
-
-@contextlib.contextmanager
-def _checkpoint_inputs(model: torch.nn.Module, recipe: recipes.Recipe, ledger: Ledger) -> Iterator[None]:
-    """What a checkpointed block is given stays until its recomputation: count it with the activations."""
-    if recipe.task != "train" or recipe.checkpointing != "full":
-        yield
-        return
-
-    def claim(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        for value in torch.utils._pytree.tree_leaves((args, kwargs)):
-            if isinstance(value, torch.Tensor):
-                ledger.claim(value, "activations")
-
-    blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
-    handles = [block.register_forward_pre_hook(claim, with_kwargs=True) for block in blocks]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memcalc.formats import Format
-from memcalc.tensors.autograd import graph_node, keep
+from memcalc.tensors.autograd import graph_node, keep, result
 from memcalc.tensors.ops.elementwise import Grads, add, contiguous, dropout, fresh, scale, tanh, to
 from memcalc.tensors.ops.matmul import batched_product
 from memcalc.tensors.ops.norm import softmax
-from memcalc.tensors.tape import Size
+from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Shape, Tensor
 
 Kernel = Literal["flash", "efficient", "math"]
@@ -98,19 +98,24 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kerne
     if node is not None:
         keep(tape, node, kept)
     shape = (*query.shape[:-1], value.shape[-1])
-    out = Tensor(tape.storage(shape, fmt, f"{kernel} attention"), shape, fmt, node)
+    out = Tensor(result(tape, shape, fmt, f"{kernel} attention"), shape, fmt, node)
     batch, heads, queries, _ = query.shape
     if kernel == "flash":
-        sums = fresh(tape, (batch, heads, queries), Format.FP32, "logsumexp")
-        random = [fresh(tape, (2,), Format.INT64, "rng state"), fresh(tape, (1,), Format.INT64, "rng state")]
+        sums = _beside(tape, (batch, heads, queries), Format.FP32, "logsumexp")
+        random = [_beside(tape, (2,), Format.INT64, "rng state"), _beside(tape, (1,), Format.INT64, "rng state")]
     else:
         # The efficient kernel pads the rows to 32, and only makes them when a gradient is needed.
         rows: Size = (queries + 31) // 32 * 32 if node is not None else 0
-        sums = fresh(tape, (batch, heads, rows), Format.FP32, "logsumexp")
-        random = [fresh(tape, (1,), Format.INT64, "rng state") for _ in range(2)]
+        sums = _beside(tape, (batch, heads, rows), Format.FP32, "logsumexp")
+        random = [_beside(tape, (1,), Format.INT64, "rng state") for _ in range(2)]
     if node is not None:
         keep(tape, node, (out, sums, *random))
     return out
+
+
+def _beside(tape: Tape, shape: Shape, fmt: Format, op: str) -> Tensor:
+    """What a kernel gives beside its result."""
+    return Tensor(result(tape, shape, fmt, op), shape, fmt)
 
 
 def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
