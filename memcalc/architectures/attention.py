@@ -5,12 +5,17 @@ Mirrors integrations/sdpa_attention.py and the models' ``eager_attention_forward
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import checkpointed
 from memcalc.tensors.ops.attention import attend_eager, repeat_kv
 from memcalc.tensors.tensor import Tensor
+
+Core = Callable[[], tuple[Tensor, list[Tensor | None]]]
+"""An attention core: its result, and what lives beside it (the weights first)."""
 
 
 def attention(
@@ -31,8 +36,27 @@ def attention(
     not token by token. Returns the
     result (batch, length, heads·d) and, from eager attention, the weights that the caller holds on to.
     """
-    if run.recompute_attention and query.tape.saving is None:
-        return _recomputed(query, key, value, mask, run, p, softmax, softcap, by_head)
+    inputs = [one for one in (query, key, value, mask) if one is not None]
+
+    def core() -> tuple[Tensor, list[Tensor | None]]:
+        out, weights = _core(query, key, value, mask, run, p, softmax, softcap, by_head)
+        return out, [weights]
+
+    out, held = recomputed(run, inputs, core)
+    return out, held.pop()
+
+
+def _core(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    run: Run,
+    p: float,
+    softmax: Format | None,
+    softcap: bool,
+    by_head: bool,
+) -> tuple[Tensor, Tensor | None]:
     if run.eager:
         return attend_eager(query, key, value, mask, p, softmax, softcap, by_head, run.cache is not None)
     batch, heads, length, d = query.shape
@@ -53,26 +77,18 @@ def attention(
     return ops.contiguous(out, copies, (batch, length, heads * value.shape[-1])), None
 
 
-def _recomputed(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    run: Run,
-    p: float,
-    softmax: Format | None,
-    softcap: bool,
-    by_head: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Selective recomputation: only queries, keys, values and the mask are kept, and the attention core is computed
-    again in backward [Korthikanti et al. 2022, arXiv 2205.05198, section 5; here torch.utils.checkpoint around it]."""
+def recomputed(run: Run, inputs: Sequence[Tensor], core: Core) -> tuple[Tensor, list[Tensor | None]]:
+    """``core()``, from ``inputs`` (queries, keys, values, masks) to the attention's result and what else the caller
+    holds, the weights first. With selective recomputation only the inputs are kept, and it is computed again in
+    backward [Korthikanti et al. 2022, arXiv 2205.05198, section 5; here torch.utils.checkpoint around it]."""
+    tape = inputs[0].tape
+    if not run.recompute_attention or tape.saving is not None:
+        return core()
     held: list[Tensor | None] = []
 
-    def core() -> Tensor:
-        out, weights = attention(query, key, value, mask, run, p, softmax, softcap, by_head)
-        held[:] = [weights]
+    def first() -> Tensor:
+        out, others = core()
+        held[:] = others[:1]
         return out
 
-    out = checkpointed(query.tape, core, [one for one in (query, key, value, mask) if one is not None])
-    weights = held.pop()
-    return out, weights
+    return checkpointed(tape, first, inputs), held

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memcalc.architectures.attention import recomputed
 from memcalc.architectures.classic import Block
 from memcalc.architectures.layers import LinearShape
 from memcalc.architectures.run import Run
@@ -90,15 +91,22 @@ class Bloom(Unfused):
         query = ops.contiguous(query, copied and not tape.one_token)
         key = ops.contiguous(key, copied and run.cache is None)
         value = ops.contiguous(value, copied and run.cache is None)
-        scores = baddbmm(alibi, query, key, (b, heads, s, keys))
-        weights = ops.add(scores, mask) if mask is not None else scores
-        probs = ops.to(ops.softmax(weights, Format.FP32), query.format)
-        probs = ops.dropout(probs, spec.attention_dropout if run.training else 0.0)
-        context = ops.batched_product(probs, value, (b, heads, s, d))
+
+        def core() -> tuple[Tensor, list[Tensor | None]]:
+            scores = baddbmm(alibi, query, key, (b, heads, s, keys))
+            weights = ops.add(scores, mask) if mask is not None else scores
+            probs = ops.to(ops.softmax(weights, Format.FP32), query.format)
+            probs = ops.dropout(probs, spec.attention_dropout if run.training else 0.0)
+            return ops.batched_product(probs, value, (b, heads, s, d)), [probs, scores, weights]
+
+        inputs = [query, key, value, alibi] + ([mask] if mask is not None else [])
+        context, held = recomputed(run, inputs, core)
+        probs = held[0]
         context = ops.contiguous(context, not tape.one_token, (b, s, spec.hidden))
         out = one.linears["dense"](context)
         out = dropout_add(out, residual, spec.residual_dropout if run.training else 0.0)
-        del fused, scores, weights  # local variables of the attention
+        del fused, held  # local variables of the attention
+        assert probs is not None
         return out, probs
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memcalc.architectures.attention import recomputed
 from memcalc.architectures.classic import Block
 from memcalc.architectures.falcon_attention import (
     SplitLinear,
@@ -124,11 +125,16 @@ class Falcon(Unfused):
         if run.cache is not None:
             key, value = run.cache.update(index, key, value, None, run.past)
         assert mask is not None
-        weights: Tensor | None = None
-        if run.eager:
-            out, weights = attend_eager(query, key, value, mask, hidden.format, run)
-        else:
-            out = attend_sdpa(query, key, value, mask, run)
+        fmt, causal = hidden.format, mask
+
+        def core() -> tuple[Tensor, list[Tensor | None]]:
+            if not run.eager:
+                return attend_sdpa(query, key, value, causal, run), [None]
+            out, weights = attend_eager(query, key, value, causal, fmt, run)
+            return out, [weights]
+
+        out, held = recomputed(run, [query, key, value, causal], core)
+        weights = held.pop()
         out = one.linears["dense"](out)
         del fused  # a local variable of the attention
         return out, weights

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memcalc.architectures.attention import recomputed
 from memcalc.architectures.bloom import dropout_add
 from memcalc.architectures.classic import Block
 from memcalc.architectures.falcon import Falcon
@@ -80,23 +81,34 @@ class FalconAlibi(Falcon):
         if run.cache is not None:
             key, value = run.cache.update(index, key, value, None, run.past)
         dense = run.cache is not None
+        fmt = hidden.format
         if not run.eager:
-            out = ops.attend(query, key, value, mask, False, run.attention, p, dense)
+
+            def fused_core() -> tuple[Tensor, list[Tensor | None]]:
+                return ops.attend(query, key, value, mask, False, run.attention, p, dense), []
+
+            out, _ = recomputed(run, [query, key, value, mask], fused_core)
             kernel = ops.chosen_kernel(out.format, d, False, True, run.attention)
             out = ops.contiguous(out, ops.output_copies(kernel, d, tape.one_token), (b, s, spec.hidden))
             return one.linears["dense"](out), None
         several = not tape.one_sequence
         copies = (several and not tape.one_token, several and not dense)
-        product = ops.batched_product(query, key, (b, heads, s, run.past + s), copies)
-        scores = ops.to(product, Format.FP32)
-        logits = ops.add(scores, alibi)
-        logits = ops.scale(logits, "mul_")  # in place in the model code
-        summed = ops.add(logits, mask)
-        probs = ops.softmax(summed, hidden.format)
-        del summed
-        probs = ops.dropout(probs, p)
-        out = ops.batched_product(probs, value, (b, heads, s, d), (False, several and not dense))
+
+        def core() -> tuple[Tensor, list[Tensor | None]]:
+            product = ops.batched_product(query, key, (b, heads, s, run.past + s), copies)
+            scores = ops.to(product, Format.FP32)
+            logits = ops.add(scores, alibi)
+            logits = ops.scale(logits, "mul_")  # in place in the model code
+            summed = ops.add(logits, mask)
+            probs = ops.softmax(summed, fmt)
+            del summed
+            probs = ops.dropout(probs, p)
+            out = ops.batched_product(probs, value, (b, heads, s, d), (False, several and not dense))
+            return out, [probs, product, scores, logits]
+
+        out, held = recomputed(run, [query, key, value, alibi, mask], core)
         out = ops.contiguous(out, not tape.one_token, (b, s, spec.hidden))
         out = one.linears["dense"](out)
-        del product, scores, logits, fused
+        probs = held[0]
+        del held, fused
         return out, probs

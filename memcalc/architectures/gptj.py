@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memcalc.architectures.attention import recomputed
 from memcalc.architectures.classic import Block
 from memcalc.architectures.layers import LinearShape, Maker, activation
 from memcalc.architectures.llama import rotate
@@ -95,7 +96,15 @@ class GptJ(Unfused):
         query = joined(query_rot, query_pass).view(b, heads, s, d)
         if run.cache is not None:
             key, value = run.cache.update(index, key, value, None, run.past)
-        out, weights = self._attend(query, key, value, mask, run)
+        inputs = [query, key, value] + ([mask] if mask is not None else [])
+
+        def core() -> tuple[Tensor, list[Tensor | None]]:
+            out, weights = self._attend(query, key, value, mask, run)
+            return out, [weights]
+
+        out, held = recomputed(run, inputs, core)
+        weights = held.pop()
+        assert weights is not None
         out = ops.contiguous(out, not tape.one_token, (b, s, spec.hidden))
         out = one.linears["out_proj"](out)
         out = ops.dropout(out, spec.residual_dropout if run.training else 0.0)

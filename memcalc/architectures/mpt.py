@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memcalc.architectures.attention import recomputed
 from memcalc.architectures.classic import Block
 from memcalc.architectures.layers import LinearShape, Norm
 from memcalc.architectures.run import Run
@@ -97,16 +98,23 @@ class Mpt(Unfused):
             key, value = run.cache.update(index, key, value, None, run.past)
         copied = several and run.cache is None
         shape = (b, heads, s, run.past + s)
-        scores = ops.scale(ops.batched_product(query, key, shape, (several and not tape.one_token, copied)))
-        scores = ops.add(scores, bias)
-        if mask is not None:
-            scores = masked_fill(scores, mask)
-        weights = ops.to(ops.softmax(scores), value.format)
-        weights = ops.dropout(weights, p)
-        context = ops.batched_product(weights, value, (b, heads, s, d), (False, copied))
+
+        def core() -> tuple[Tensor, list[Tensor | None]]:
+            scores = ops.scale(ops.batched_product(query, key, shape, (several and not tape.one_token, copied)))
+            scores = ops.add(scores, bias)
+            if mask is not None:
+                scores = masked_fill(scores, mask)
+            weights = ops.to(ops.softmax(scores), value.format)
+            weights = ops.dropout(weights, p)
+            return ops.batched_product(weights, value, (b, heads, s, d), (False, copied)), [weights, scores]
+
+        inputs = [query, key, value, bias] + ([mask] if mask is not None else [])
+        context, held = recomputed(run, inputs, core)
+        weights = held[0]
         context = ops.contiguous(context, not tape.one_token, (b, s, spec.hidden))
         out = one.linears["out_proj"](context)
-        del mixed, scores  # local variables of the attention
+        del mixed, held  # local variables of the attention
+        assert weights is not None
         return out, weights
 
 

@@ -105,7 +105,9 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         optimizer_options=options,
         grad_accumulation=int(train.get("grad_accumulation", 1)),
         checkpointing=_choice(
-            train.get("checkpointing", "none"), "training.checkpointing", ("none", "full", "selective-attention", "selective-ops")
+            train.get("checkpointing", "none"),
+            "training.checkpointing",
+            ("none", "full", "selective-attention", "selective-ops"),
         ),
         lora=dict(train.get("lora") or {}),
         zero_grad=_choice(train.get("zero_grad", "set-to-none"), "training.zero_grad", ("set-to-none", "keep")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -51,7 +52,7 @@ def run_scenario(
                     stack.enter_context(_module_names(model, ledger))
                 stack.enter_context(checkpoints.claimed(model, recipe, ledger))
                 stack.enter_context(_plain_sequences(ledger))
-                stack.enter_context(_recomputed_attention(recipe))
+                stack.enter_context(_recomputed_attention(model, recipe))
                 stack.enter_context(ledger)
                 (run.train if recipe.task == "train" else run.infer)(model, recipe, ledger)
         finally:
@@ -94,7 +95,7 @@ def _plain_sequences(ledger: Ledger) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _recomputed_attention(recipe: recipes.Recipe) -> Iterator[None]:
+def _recomputed_attention(model: torch.nn.Module, recipe: recipes.Recipe) -> Iterator[None]:
     """Selective recomputation: torch.utils.checkpoint around transformers' attention function."""
     if recipe.task != "train" or recipe.checkpointing != "selective-attention":
         yield
@@ -102,18 +103,25 @@ def _recomputed_attention(recipe: recipes.Recipe) -> Iterator[None]:
     from torch.utils.checkpoint import checkpoint
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    if recipe.attention == "eager":
-        raise ScenarioError("the tracer recomputes sdpa attention only", "training.checkpointing")
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    code = sys.modules[type(inner).__module__]
+    plain = getattr(code, "eager_attention_forward", None)
+    if plain is None:
+        raise ScenarioError(
+            "the tracer cannot recompute this model's attention: it is written into the block", "training.checkpointing"
+        )
     original = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
-    def recomputed(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(original, *args, use_reentrant=False, **kwargs)
+    def again(function: Any) -> Any:
+        return lambda *args, **kwargs: checkpoint(function, *args, use_reentrant=False, **kwargs)
 
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = recomputed
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = again(original)
+    code.eager_attention_forward = again(plain)  # type: ignore[attr-defined]
     try:
         yield
     finally:
         ALL_ATTENTION_FUNCTIONS["sdpa"] = original
+        code.eager_attention_forward = plain  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
