@@ -90,10 +90,10 @@ class Question:
             return None
         return Base(self.precision.autocast or self.precision.weights, weights == "nf4-dq")
 
-    def _head_only(self, spec: DecoderSpec) -> str | None:
+    def _head_only(self, spec: DecoderSpec) -> tuple[str, ...] | None:
         if self.scenario.task != "train" or self.scenario.training.method != "head":
             return None
-        return "embedding" if spec.tied else "lm_head."
+        return ("embedding", "lm_head.") if spec.tied else ("lm_head.",)
 
     def _lora(self, spec: DecoderSpec) -> Lora | None:
         settings = self.scenario.training.lora

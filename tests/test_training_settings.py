@@ -193,7 +193,7 @@ def test_the_event_log_of_a_generation_and_its_replay() -> None:
     [
         ({"activation_offload": True}, "training.activation_offload"),
         ({"method": "prefix"}, "training.method"),
-        ({"checkpointing": "selective-ops"}, "training.checkpointing"),
+        ({"checkpointing": "selective"}, "training.checkpointing"),
         ({"optimizer": "galore", "optimizer_options": {"rank": 0}}, "training.optimizer_options.rank"),
         ({"method": "qlora", "base_weights": "int3"}, "training.base_weights"),
     ],

@@ -27,8 +27,8 @@ def dora_sum(
     magnitude: Parameter,
     dropout: float,
 ) -> Tensor:
-    """``base`` (the base layer's result of x) plus DoRA's part: ``(m/‖W+sBA‖ - 1)·base + m/‖W+sBA‖·s·BAx``. ``x`` is in the
-    adapter's format already; ``magnitude`` m has one value an output."""
+    """``base`` (the base layer's result of x) plus DoRA's part: ``(m/‖W+sBA‖ - 1)·base + m/‖W+sBA‖·s·BAx``. ``x`` is
+    in the adapter's format already; ``magnitude`` m has one value an output."""
     if dropout:
         x = ops.dropout(x, dropout)
     return ops.add(base, _difference(x, None if dropout else base, weight, bias, down, up, magnitude))

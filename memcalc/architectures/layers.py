@@ -50,7 +50,7 @@ class Maker:
     format: Format
     lora: Lora | None = None
     base: Base | None = None
-    head_only: str | None = None
+    head_only: tuple[str, ...] | None = None
     parameters: list[Parameter] = field(default_factory=list)
 
     def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
