@@ -28,7 +28,11 @@ def main() -> None:
             st.Page("pages/views/batch.py", title="Batch", url_path="batch"),
             st.Page("pages/views/compare.py", title="Compare", url_path="compare"),
         ],
-        "Decide": [],  # what would make it fit: advice, sweeps, cards
+        "Decide": [
+            st.Page("pages/views/advise.py", title="Make it fit", url_path="advise"),
+            st.Page("pages/views/sweep.py", title="Sweep", url_path="sweep"),
+            st.Page("pages/views/cards.py", title="Cards", url_path="cards"),
+        ],
         "Check": [  # against reality: live GPUs, accuracy
             st.Page("pages/views/gpus.py", title="Live GPUs", url_path="gpus"),
         ],

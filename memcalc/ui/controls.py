@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, links, options
+from memcalc.ui import catalogues, links, options, own_card
 from memcalc.ui.options import HELP
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
@@ -21,8 +21,8 @@ USUAL_CARD = "16 GB card"
 USUAL_SIZE = 7 * 10**9
 
 #: Every control, by its name in a link.
-KEYS = ("source", "model", "size", "exact", "gpu", "batch", "seq", "precision", "optimizer", "method",
-        "checkpointing", "infer", "new")  # fmt: skip
+KEYS = ("source", "model", "size", "exact", "gpu", "free", "reserve", "batch", "seq", "precision", "optimizer",
+        "method", "checkpointing", "infer", "new")  # fmt: skip
 
 #: Which group of controls a field of the scenario belongs to; anything else is said at the model.
 _PLACE_OF = {
@@ -75,6 +75,8 @@ def allowed() -> dict[str, Collection[str] | None]:
         "size": [options.ladder(size) for size in options.SIZES],
         "exact": None,
         "gpu": card_choices(),
+        "free": None,
+        "reserve": None,
         "batch": [str(rung) for rung in options.BATCHES],
         "seq": [str(rung) for rung in options.LENGTHS],
         "precision": options.TRAINING_PRECISIONS,
@@ -113,6 +115,7 @@ def show() -> Controls:
         values |= _model()
     with controls.group("card"):
         values["gpu"] = _select("Card", list(card_choices()), "gpu", usual=USUAL_CARD, help=HELP["gpu"])
+        values |= own_card.show()
     with controls.group("load"):
         values["batch"] = _ladder("Sequences at once (micro-batch)", options.BATCHES, 1, "batch")
         values["seq"] = _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
@@ -157,6 +160,8 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         checkpointing=bool(values["checkpointing"]),
         inference_precision=one_of("infer", options.INFERENCE_PRECISIONS, usual.inference_precision),
         new_tokens=one_of("new", options.NEW_TOKENS, usual.new_tokens),
+        free=own_card.size_of(values.get("free")),
+        reserve=own_card.size_of(values.get("reserve")) or 0,
         longest=catalogues.longest(model),
     )
 

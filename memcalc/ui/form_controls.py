@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, controls, links, options
+from memcalc.ui import catalogues, controls, links, options, own_card
 from memcalc.ui.effects import Change, changes
 from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.options import HELP
@@ -20,7 +20,7 @@ from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
 ScenarioOf = Callable[[Mapping[str, Any]], Json]
-MODEL_KEYS = ("source", "model", "size", "exact", "gpu")
+MODEL_KEYS = ("source", "model", "size", "exact", "gpu", *own_card.KEYS)
 
 
 def style() -> None:
@@ -52,6 +52,7 @@ class Form:
                 bind=LINK,
                 help=HELP["gpu"],
             )
+            self.states |= own_card.show()
             self.places["model"] = st.container()
 
     def group(self, title: str, settings: tuple[Setting, ...], scenario_of: ScenarioOf) -> None:
@@ -141,6 +142,8 @@ def allowed(settings: tuple[Setting, ...]) -> dict[str, Any]:
         "size": [options.ladder(size) for size in options.SIZES],
         "exact": None,
         "gpu": controls.card_choices(),
+        "free": None,
+        "reserve": None,
         "pins": None,
         **{one.key: one.allowed() for one in settings},
     }

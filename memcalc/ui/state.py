@@ -20,6 +20,8 @@ class Settings:
     checkpointing: bool = False
     inference_precision: str = "bf16"
     new_tokens: int = 128
+    free: int | None = None  # bytes that are free on the card now, in place of its capacity
+    reserve: int = 0  # bytes to keep free
     longest: int | None = None  # tokens that the model has learned positions for, where that is a limit
 
     @property
@@ -34,8 +36,9 @@ class Settings:
     def _common(self) -> dict[str, Any]:
         model = {"parameters": self.model} if isinstance(self.model, int) else self.model
         scenario: dict[str, Any] = {"model": model, "batch": self.batch}
-        if self.gpu:
-            scenario["hardware"] = {"gpu": self.gpu}
+        hardware = {"gpu": self.gpu, "free": self.free, "reserve": self.reserve or None}
+        if self.gpu or self.free is not None:
+            scenario["hardware"] = {name: value for name, value in hardware.items() if value is not None}
         return scenario
 
     def training(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from memcalc.ui import controls, links, options
+from memcalc.ui import controls, links, options, own_card
 from memcalc.ui.controls import Controls
 from memcalc.ui.options import HELP
 
@@ -30,6 +30,7 @@ def show() -> Controls:
             values["gpu"] = controls._select(
                 "Card", list(controls.card_choices()), "gpu", usual=controls.USUAL_CARD, help=HELP["gpu"]
             )
+            values |= own_card.show()
         with drawn.group("load"):
             values["batch"] = controls._ladder("Sequences at once (micro-batch)", options.BATCHES, 1, "batch")
             with _more("Training settings"), drawn.group("training"):

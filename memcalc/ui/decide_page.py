@@ -1,0 +1,51 @@
+"""The page "Make it fit": the verdict, the cheapest change, all changes, and how far the card reaches."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from memcalc.errors import MemcalcError
+from memcalc.ui import advice_view, decide, frame, markup, reach_view, result, words
+from memcalc.ui.decide import Asked
+from memcalc.ui.ledger import Run
+
+
+def show() -> None:
+    """Draw the page."""
+    given = st.query_params.to_dict()
+    frame.heading("Make it fit", "What would make it fit, what each change saves and costs, and how far the card goes.")
+    notes, summary = st.container(), st.container(key="verdicts")
+    settings, answer = st.container(), st.container()
+    with settings:
+        asked = decide.ask()
+    try:
+        run = result.ask(asked.title, asked.scenario)
+    except MemcalcError as error:
+        summary.html(markup.verdicts({asked.title: None}))
+        asked.chosen.refuse([error])
+    else:
+        with answer:
+            _answer(asked, run, summary)
+    with notes:
+        frame.link_notes(given, decide.allowed, asked.scenario)
+
+
+def _answer(asked: Asked, run: Run, summary: st.delta_generator.DeltaGenerator) -> None:
+    card, _ = result.card_of([run], asked.chosen.settings.gpu)
+    summary.html(markup.verdicts({asked.title: words.verdict(run, card)}))
+    apply = partial(decide.apply, asked.task)
+    found, best = advice_view.advice(asked.scenario, asked.machine)
+    fits = found.now.fits
+    if found.now.state == "unknown":
+        st.info("Choose a card to see what would make it fit.", icon=":material/info:")
+    elif not fits:
+        advice_view.cheapest(best, apply, "page")
+    left, right = st.columns([5, 4], gap="large")
+    with left:
+        st.subheader("It fits. To need less still" if fits else "Changes, best first", anchor=False)
+        advice_view.listed(found, apply, "page")
+    with right:
+        st.subheader("How far this card goes", anchor=False)
+        reach_view.show(asked.scenario, asked.machine)

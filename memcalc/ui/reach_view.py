@@ -1,0 +1,122 @@
+"""How far a scenario can be taken on a card: the largest of each number, of the family, and the frontier of a pair."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import streamlit as st
+
+from memcalc import units
+from memcalc.errors import MemcalcError
+from memcalc.hardware.machine import Machine
+from memcalc.scenario.paths import Json, get
+from memcalc.shared import Shared
+from memcalc.solve import Answer, Frontier, frontier, largest
+from memcalc.solve.cards import CardVerdict, smallest_card
+from memcalc.solve.models import ModelVerdict, models_that_fit
+from memcalc.solve.quantities import possible
+from memcalc.solve.verdict import understood
+from memcalc.ui.colours import COLOURS
+from memcalc.ui.plain_figure import PlainFigure
+
+ALONG = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+Reach = tuple[list[Answer], list[ModelVerdict], CardVerdict | None, Frontier]
+
+
+def reach(scenario: Json, machine: Machine | None = None) -> Reach:
+    """Everything that is searched; remembered, unless it is about a GPU of this machine."""
+    asked = json.dumps(scenario)
+    return _remembered(asked) if machine is None else _fresh(asked, machine)
+
+
+def _fresh(asked: str, machine: Machine | None = None) -> Reach:
+    scenario, shared = json.loads(asked), Shared(machine=machine)
+    found = [largest(scenario, one.path, False, shared) for one in possible(scenario)]
+    models = models_that_fit(scenario, None, False, shared)
+    length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
+    pair = frontier(scenario, "batch", length, ALONG, False, shared)
+    return found, models, smallest_card(scenario, False), pair
+
+
+_remembered = lru_cache(maxsize=256)(_fresh)
+
+
+def rows(scenario: Json, found: list[Answer]) -> list[dict[str, str]]:
+    """The table: each number as it is, the largest that fits, and what is beyond."""
+    filled = understood(scenario, False)
+    listed = []
+    for one in found:
+        now = get(filled, one.quantity.path)
+        listed.append(
+            {
+                "number": one.quantity.name,
+                "now": f"{now:,}" if isinstance(now, int) else "as usual",
+                "largest that fits": f"{one.value:,}" if one.value else "not even 1",
+                "one more": _beyond(one),
+            }
+        )
+    return listed
+
+
+def _beyond(one: Answer) -> str:
+    if one.why:
+        return one.why
+    if one.again:
+        return "memory falls again: " + ", ".join(f"{value:,}" for value in one.again[:3]) + " fit too"
+    if one.next is not None and one.value:
+        return f"{units.binary(one.next.excess)} too much"
+    return "" if one.value else "all else as it is"
+
+
+def figure(found: Frontier, now: tuple[int, int]) -> dict[str, Any]:
+    """The frontier as a line: what is below it fits."""
+    points = [point for point in found.points if point[1] > 0]
+    hover = [f"{batch:,} sequences of up to {length:,} tokens fit" for batch, length in points]
+    return {
+        "data": [
+            {"type": "scatter", "mode": "lines+markers", "x": [one for one, _ in points], "y": [y for _, y in points],
+             "fill": "tozeroy", "fillcolor": COLOURS["kv_cache"] + "2A",
+             "line": {"color": COLOURS["kv_cache"], "width": 3}, "hovertext": hover,
+             "hoverinfo": "text"},
+            {"type": "scatter", "mode": "markers+text", "x": [now[0]], "y": [now[1]], "text": ["now"],
+             "textposition": "top center", "marker": {"symbol": "x", "size": 12, "color": COLOURS["gradients"]},
+             "hovertext": [f"now: {now[0]:,} × {now[1]:,}"], "hoverinfo": "text"},
+        ],
+        "layout": {
+            "height": 320, "margin": {"l": 64, "r": 12, "t": 12, "b": 48}, "showlegend": False, "dragmode": False,
+            "xaxis": {"type": "log", "title": {"text": "sequences at once"}, "fixedrange": True,
+                      "tickvals": list(ALONG), "ticktext": [str(one) for one in ALONG]},
+            "yaxis": {"type": "log", "title": {"text": "tokens each"}, "fixedrange": True},
+        },
+    }  # fmt: skip
+
+
+def words(found: Frontier) -> str:
+    """The frontier as a sentence."""
+    said = [f"{batch:,} × {length:,}" for batch, length in found.points if length]
+    return "Sequences at once and the most tokens each that fit: " + (", ".join(said) or "none") + "."
+
+
+def show(scenario: Json, machine: Machine | None) -> None:
+    """The tables and the chart."""
+    try:
+        found, models, card, pair = reach(scenario, machine)
+    except MemcalcError:
+        st.caption("Choose a card, or say how much memory is free, to see how far this can be taken.")
+        return
+    st.dataframe(rows(scenario, found), hide_index=True, key="reach")
+    fits = next((one for one in models if one.verdict and one.verdict.fits), None)
+    where = f"{card.gpu.name} ({units.binary(card.gpu.capacity)})" if card else "none of the catalogue"
+    st.markdown(
+        f"Largest model of the family that fits: **{fits.name if fits else 'none'}**.  \n"
+        f"Smallest card for the scenario as it is: **{where}**."
+    )
+    filled = understood(scenario, False)
+    length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
+    st.markdown("**Batch against length**: everything under the line fits.")
+    st.plotly_chart(
+        PlainFigure(figure(pair, (int(get(filled, "batch") or 1), int(get(filled, length))))),
+        key="frontier", config={"displayModeBar": False}, alt=words(pair),
+    )  # fmt: skip

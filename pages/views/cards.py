@@ -1,0 +1,5 @@
+"""Cards: which cards of the catalogue run a scenario."""
+
+from memcalc.ui import cards_view
+
+cards_view.show()
