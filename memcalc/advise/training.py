@@ -48,7 +48,10 @@ def _activations(now: Now) -> Iterator[Change]:
     """What makes the activations smaller."""
     current = now.get("training.checkpointing")
     known = known_values("training.checkpointing")
+    quadratic = now.get("attention") in ("eager", "math")
     for value, (title, cost) in _RECOMPUTED.items():
+        if value == "selective-attention" and not quadratic:
+            continue  # flash attention keeps nothing of the scores anyway
         if value in known and current != value and (current == "none" or value == "full"):
             yield set_to(f"checkpointing-{value}", "checkpointing", title, cost, training__checkpointing=value)
     batch, steps = now.get("batch"), now.get("training.grad_accumulation")

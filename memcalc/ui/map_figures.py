@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_CARDS = len(DASHES)
 MOST_CURVES = 8
 CELL = 30  # pixels a row
+#: How many times the largest card the map shows at most, and the fewest columns and rows.
+BEYOND, FEWEST = 4, 6
 _CURVES = tuple(COLOURS.values())
 
 
@@ -37,6 +39,36 @@ Point = tuple[int, int]
 def fits(found: Map, limit: Limit) -> NDArray[np.bool_]:
     """Where the high end of the range is within the limit."""
     return (found.high != REFUSED) & (found.high <= limit.bytes)
+
+
+def trimmed(found: Map, limits: Sequence[Limit], now: Point | None) -> Map:
+    """The map without the far columns and rows on which everything is BEYOND times the largest card and more; the
+    current point and the first FEWEST stay."""
+    if not limits:
+        return found
+    top = BEYOND * max(one.bytes for one in limits)
+    near = (found.point != REFUSED) & (found.point <= top)
+    columns, rows = _kept(near.any(axis=0), now[1] if now else 0), _kept(near.any(axis=1), now[0] if now else 0)
+    if not found.x.numeric:
+        columns = list(range(len(found.xs)))
+    if not found.y.numeric:
+        rows = list(range(len(found.ys)))
+    cut = np.ix_(rows, columns)
+    parts = None if found.components is None else {name: one[cut] for name, one in found.components.items()}
+    return replace(
+        found,
+        xs=tuple(found.xs[j] for j in columns),
+        ys=tuple(found.ys[i] for i in rows),
+        low=found.low[cut],
+        point=found.point[cut],
+        high=found.high[cut],
+        components=parts,
+    )
+
+
+def _kept(near: NDArray[np.bool_], now: int) -> list[int]:
+    last = max([now, FEWEST - 1, *np.flatnonzero(near).tolist()])
+    return list(range(min(len(near), last + 1)))
 
 
 def border(inside: NDArray[np.bool_]) -> tuple[list[float | None], list[float | None]]:
@@ -218,8 +250,9 @@ def words(found: Map, limits: Sequence[Limit]) -> str:
                 columns.append(f"{found.x.name(x)}: up to {found.y.name(found.ys[max(rows)])}")
             elif rows:
                 columns.append(f"{found.x.name(x)}: {', '.join(found.y.name(found.ys[i]) for i in rows)}")
-        listed = "; ".join(columns) or "nothing on this map"
-        said.append(f"On the {limit.name} these fit, {found.x.title} by {found.x.title}, {found.y.title}: {listed}.")
+        listed = "; ".join(columns)
+        most = f"{found.y.title} for each value of {found.x.title}: {listed}" if listed else "nothing on this map"
+        said.append(f"On the {limit.name} fit, {most}.")
     known = found.point[found.point != REFUSED]
     if known.size:
         said.append(f"The map goes from {units.binary(int(known.min()))} to {units.binary(int(known.max()))}.")

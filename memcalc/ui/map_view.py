@@ -123,6 +123,12 @@ def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> None:
         asked.chosen.refuse([error])
         return
     limits = _limits(asked, cards)
+    found = map_figures.trimmed(found, limits, place_of(asked.scenario, found))
+    if limits and not any(map_figures.fits(found, limit).any() for limit in limits):
+        least = units.binary(int(found.high[found.high != REFUSED].min(initial=2**62)))
+        st.info(
+            f"No point of this map fits the cards chosen: the least needs {least} at worst.", icon=":material/info:"
+        )
     heat = kind == KINDS[0]
     figure = (map_figures.heat_map(found, limits, place_of(asked.scenario, found)) if heat else
               map_figures.curves(found, limits))  # fmt: skip

@@ -88,7 +88,9 @@ def figure(found: Frontier, now: tuple[int, int]) -> dict[str, Any]:
             "height": 320, "margin": {"l": 64, "r": 12, "t": 12, "b": 48}, "showlegend": False, "dragmode": False,
             "xaxis": {"type": "log", "title": {"text": "sequences at once"}, "fixedrange": True,
                       "tickvals": list(ALONG), "ticktext": [str(one) for one in ALONG]},
-            "yaxis": {"type": "log", "title": {"text": "tokens each"}, "fixedrange": True},
+            "yaxis": {"type": "log", "title": {"text": "tokens each"}, "fixedrange": True,
+                      "tickvals": [2**power for power in range(0, 22, 2)],
+                      "ticktext": [f"{2**power:,}" for power in range(0, 22, 2)]},
         },
     }  # fmt: skip
 
@@ -115,6 +117,9 @@ def show(scenario: Json, machine: Machine | None) -> None:
     )
     filled = understood(scenario, False)
     length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
+    if not any(most for _, most in pair.points):
+        st.caption("No batch fits at any length as it is: make one of the changes first.")
+        return
     st.markdown("**Batch against length**: everything under the line fits.")
     st.plotly_chart(
         PlainFigure(figure(pair, (int(get(filled, "batch") or 1), int(get(filled, length))))),
