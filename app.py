@@ -32,6 +32,7 @@ def main() -> None:
             st.Page("pages/views/advise.py", title="Make it fit", url_path="advise"),
             st.Page("pages/views/sweep.py", title="Sweep", url_path="sweep"),
             st.Page("pages/views/cards.py", title="Cards", url_path="cards"),
+            st.Page("pages/views/run.py", title="Whole run", url_path="run"),
         ],
         "Check": [  # against reality: live GPUs, accuracy
             st.Page("pages/views/gpus.py", title="Live GPUs", url_path="gpus"),

@@ -40,10 +40,10 @@ def sets_of(changes: tuple[Change, ...]) -> dict[str, Any]:
     return {path: value for change in changes for path, value in change.sets}
 
 
-def cheapest(found: Plan, apply: Apply, key: str) -> None:
-    """The cheapest set, in a sentence with a button."""
+def cheapest(found: Plan, apply: Apply, key: str, before: str = "") -> None:
+    """The cheapest set, in a sentence (after a word ``before`` it) with a button."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"plan-{key}"):
-        st.markdown(plain(say.headline(found)), width="content")
+        st.markdown(plain(before + say.headline(found)), width="content")
         if found.changes:
             label = "Apply all" if len(found.changes) > 1 else "Apply"
             st.button(label, key=f"apply-plan-{key}", icon=":material/auto_fix_high:", type="primary",

@@ -21,6 +21,8 @@ from memcalc.scenario.paths import Json, get, put
 from memcalc.solve.axes import Axis
 from memcalc.ui import catalogues, controls, options, timeline_controls
 from memcalc.ui.controls import Controls
+from memcalc.ui.ledger import Run
+from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
@@ -28,6 +30,7 @@ ALSO = "also"
 LONGEST = 1500
 """Characters of all changes together."""
 MOST = 24
+PAGE = "pages/views/advise.py"
 TASKS = {"Training": "train", "Inference": "infer"}
 _ROOTS = ("precision", "batch", "seq_len", "attention", "attention_mask", "expandable_segments", "training",
           "inference", "parallel", "model")  # fmt: skip
@@ -170,3 +173,31 @@ def sets_of_axis(axis: Axis, value: Any) -> dict[str, Any]:
     if axis.path == "model" and isinstance(value, Mapping):
         return {"model.parameters": value["parameters"]}
     return {axis.path: value}
+
+
+def besides(scenario: Mapping[str, Any], base: Mapping[str, Any], path: str = "") -> Overlay:
+    """What a scenario sets beyond the first page's settings, as changes: so that it can be taken along to a page that
+    only has those."""
+    found: Overlay = {}
+    for name, value in scenario.items():
+        at = f"{path}.{name}" if path else name
+        if at.split(".")[0] not in _ROOTS or at == "model":
+            continue
+        if isinstance(value, Mapping):
+            found |= besides(value, base, at)
+        elif value != get(base, at) and not isinstance(value, list | tuple):
+            found[at] = value
+    return found
+
+
+def offer(run: Run, scenario: Json, settings: Settings) -> None:
+    """A way to the page Make it fit, with everything that was set, where a run does not fit."""
+    fit = run.estimate.get("fit")
+    if not fit or fit["verdict"] == "fits":
+        return
+    task = str(scenario["task"])
+    base = settings.training() if task == "train" else settings.inference()
+    also = write({task: besides(scenario, base)})
+    title = next(name for name, one in TASKS.items() if one == task)
+    if st.button("What would make it fit?", key="make-it-fit", icon=":material/auto_fix_high:"):
+        st.switch_page(PAGE, query_params={"task": title, **({ALSO: also} if also else {})})

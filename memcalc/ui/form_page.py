@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import export, figures, form_controls, frame, glossary, markup, pins, result, words
+from memcalc.ui import decide, export, figures, form_controls, frame, glossary, markup, pins, result, words
 from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
@@ -70,6 +70,7 @@ class FormPage:
             self.actions(run, scenario)
         glossary.row(self.terms)
         if run is not None:
+            decide.offer(run, scenario, form_controls.base(form.states))
             result._assumptions([run])
 
     def answer(self, scenario: Json, summary: DeltaGenerator, place: DeltaGenerator) -> Run | MemcalcError:

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from memcalc.ui import controls, frame, keep, live, result
+from memcalc.ui import controls, fit_advice, frame, keep, live, result
 
 given = st.query_params.to_dict()
 tools = frame.heading("Will it fit?", "GPU memory for training a model and for using it, from its architecture.")
 notes, summary = st.container(), st.container(key="verdicts")
+advice = st.container(key="advice")
 left, right = st.columns([5, 9], gap="large")
 
 # The answer goes to the browser before the controls, so that the bars move as soon as a slider does. In the
@@ -27,5 +28,7 @@ elif early != chosen.settings:
 chosen.refuse(refusals)
 with notes:
     frame.link_notes(given, controls.allowed, chosen.settings)
+with advice:
+    fit_advice.show(chosen.settings)
 with tools:
     keep.row("memcalc-fit", result.picture)
