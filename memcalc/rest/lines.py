@@ -113,7 +113,7 @@ def _evaluation(asked: Json, rest: Rest, standing: Standing, allow_files: bool) 
     vocab = Question.read(asked, allow_files=allow_files).model.spec.vocab
     loss = 8 * rest.evaluation * length * vocab
     how = (
-        f"a forward pass of {rest.evaluation} × {length:,} tokens ({binary(narrow)} to {binary(wide)}), and up to "
+        f"a forward pass of {rest.evaluation} × {length:,} tokens ({span(narrow, wide)}), and up to "
         f"{binary(loss)} for the loss: 8 bytes × {rest.evaluation * length:,} tokens × {vocab:,} of the vocabulary"
     )
     low, high = min(narrow, wide), max(narrow, wide) + loss
@@ -137,7 +137,7 @@ def _rollout(asked: Json, batch: int, prompt: int, new: int, allow_files: bool) 
         _activity(asked, one, batch, allow_files, prompt_tokens=prompt, new_tokens=new)[0] for one in _formats(asked)
     ]
     low, high = min(sizes), max(sizes)
-    return low, high, f"cache and logits of {batch} × ({prompt:,} + {new:,}) tokens ({binary(low)} to {binary(high)})"
+    return low, high, f"cache and logits of {batch} × ({prompt:,} + {new:,}) tokens ({span(low, high)})"
 
 
 _Moment = tuple[str, str, int, int, str, str]
@@ -201,5 +201,10 @@ def _pass(asked: Json, key: str, batch: int, length: int, allow_files: bool, sou
         for one in _formats(asked)
     )
     low, high = min(narrow, wide), max(narrow, wide)
-    how = f"a forward pass of {batch} × {length:,} tokens ({binary(low)} to {binary(high)})"
+    how = f"a forward pass of {batch} × {length:,} tokens ({span(low, high)})"
     return key, "reference model", low, high, how, source
+
+
+def span(low: int, high: int) -> str:
+    """A range in words; one figure where both ends are the same to three digits."""
+    return binary(low) if binary(low) == binary(high) else f"{binary(low)} to {binary(high)}"

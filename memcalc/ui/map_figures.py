@@ -105,7 +105,7 @@ def hover(found: Map, i: int, j: int, limits: Sequence[Limit]) -> str:
     for limit in limits:
         low, high = int(found.low[i, j]), int(found.high[i, j])
         state = "fits" if high <= limit.bytes else "does not fit" if low > limit.bytes else "is tight on"
-        lines.append(f"{state} {limit.name}" if state == "is tight on" else f"{state} the {limit.name}")
+        lines.append(f"{state} the {limit.name}")
     return "<br>".join(lines)
 
 
@@ -115,13 +115,18 @@ def heat_map(found: Map, limits: Sequence[Limit], now: Point | None) -> dict[str
     rows, columns = found.point.shape
     sizes = np.where(found.point == REFUSED, np.nan, found.point / units.GiB)
     logs = np.log2(sizes, where=~np.isnan(sizes), out=np.full(sizes.shape, np.nan))
-    ticks = _ticks(float(np.nanmin(logs)), float(np.nanmax(logs))) if not np.isnan(logs).all() else []
+    bottom, top = (0.0, 1.0) if np.isnan(logs).all() else (float(np.nanmin(logs)), float(np.nanmax(logs)))
+    if limits:  # far beyond every card all points are alike
+        top = max(bottom + 1, min(top, float(np.log2(BEYOND * max(one.bytes for one in limits) / units.GiB))))
+    ticks = _ticks(bottom, top)
     places = [(i, j) for i in range(rows) for j in range(columns)]
     data: list[dict[str, Any]] = [
         {
             "type": "heatmap",
             "z": [[None if np.isnan(one) else float(one) for one in row] for row in logs],
             "colorscale": [list(one) for one in SCALE],
+            "zmax": top,
+            "zmin": bottom,
             "hoverinfo": "skip",
             "xgap": 1,
             "ygap": 1,

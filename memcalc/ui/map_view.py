@@ -124,11 +124,14 @@ def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> None:
         return
     limits = _limits(asked, cards)
     found = map_figures.trimmed(found, limits, place_of(asked.scenario, found))
-    if limits and not any(map_figures.fits(found, limit).any() for limit in limits):
+    none = [limit.name for limit in limits if not map_figures.fits(found, limit).any()]
+    if limits and len(none) == len(limits):
         least = units.binary(int(found.high[found.high != REFUSED].min(initial=2**62)))
         st.info(
             f"No point of this map fits the cards chosen: the least needs {least} at worst.", icon=":material/info:"
         )
+    elif none:
+        st.caption(words.plain(f"Nothing on this map fits the {' or the '.join(none)}."))
     heat = kind == KINDS[0]
     figure = (map_figures.heat_map(found, limits, place_of(asked.scenario, found)) if heat else
               map_figures.curves(found, limits))  # fmt: skip
