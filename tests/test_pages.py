@@ -205,7 +205,12 @@ def test_a_gpu_of_this_machine_is_shown_and_judged_by_what_is_free() -> None:
     assert any("\\*\\*bold" in one.value for one in test.markdown)  # a driver's text stays text
     assert all("fits" in line for line in headlines(test))
     (chart,) = test.get("plotly_chart")
-    assert "(free now) holds 13.0 GiB" in chart.proto.alt
+    assert "(free now) holds 13.0 GiB beside 2.75 GiB that others hold on it" in chart.proto.alt
+    # 16 GiB less the driver's 0.25 less the 13 that are free are others': a block before every bar, the line at its end
+    data = json.loads(chart.proto.spec)
+    assert data["data"][0]["name"] == "already on the card"
+    assert set(data["data"][0]["x"]) == {2.75}
+    assert {shape["x0"] for shape in data["layout"]["shapes"]} == {15.75}
 
 
 def test_without_a_driver_one_calm_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from memcalc import units
-from memcalc.ui.colours import COLOURS, LABELS, LINE, ink
+from memcalc.ui.colours import COLOURS, LABELS, LINE, OTHERS_COLOUR, OTHERS_LABEL, ink
 from memcalc.ui.formulas import formula
 from memcalc.ui.ledger import Bar, Run, shown_parts
 
@@ -70,13 +70,13 @@ def _segments(part: str, places: list[tuple[Run, Bar, int]], axis: float) -> dic
     }
 
 
-def _whiskers(places: list[tuple[Run, Bar, int]]) -> dict[str, Any]:
+def _whiskers(places: list[tuple[Run, Bar, int]], others: int = 0) -> dict[str, Any]:
     """The estimate's own uncertainty, on the highest bar of each run."""
     peaks = [(run, y) for run, bar, y in places if bar.highest]
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [units.gib(run.device) for run, _ in peaks],
+        "x": [units.gib(run.device + others) for run, _ in peaks],
         "y": [y for _, y in peaks],
         "marker": {"color": "#4A5563", "size": 5, "line": {"color": "#FFFFFF", "width": 1}},
         "error_x": {
@@ -134,10 +134,41 @@ def _capacity(card: str, capacity: int, axis: float, places: list[tuple[Run, Bar
     return lines, [label]
 
 
+def _others(places: list[tuple[Run, Bar, int]], size: int) -> dict[str, Any]:
+    """What is on a card of this machine already, before every bar: hatched, since it belongs to no run."""
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": OTHERS_LABEL,
+        "x": [units.gib(size) for _ in places],
+        "y": [y for _, _, y in places],
+        "width": BAR,
+        "marker": {
+            "color": OTHERS_COLOUR,
+            "line": {"color": LINE, "width": 0.6},
+            "pattern": {"shape": "/", "size": 7, "solidity": 0.35, "fgcolor": "#B9C1CA"},
+        },
+        "hovertext": [
+            f"<b>{OTHERS_LABEL}</b>, by others: {units.binary(size)} ({units.decimal(size)})" for _ in places
+        ],
+        "hoverinfo": "text",
+    }
+
+
+def taken(runs: list[Run]) -> int:
+    """Bytes that others hold on the card that the runs are judged on; 0 for a card of the catalogue."""
+    return next((int(one.estimate["fit"].get("used_by_others", 0)) for one in runs if one.estimate.get("fit")), 0)
+
+
 def phase_bars(runs: list[Run], card: str = "", capacity: int | None = None) -> dict[str, Any]:
-    """Training and inference under each other: a stacked bar a phase, on one axis, against the card's line."""
+    """Training and inference under each other: a stacked bar a phase, on one axis, against the card's line. On a card
+    of this machine the bars begin where what others hold ends, and the line is where the card ends."""
     headings, places, height = _rows(runs)
-    largest = max([run.range[1] for run in runs] + [bar.total for _, bar, _ in places] + [capacity or 0])
+    others = taken(runs) if capacity else 0
+    capacity = capacity + others if capacity else None
+    largest = max(
+        [run.range[1] + others for run in runs] + [bar.total + others for _, bar, _ in places] + [capacity or 0]
+    )
     axis = units.gib(largest) * 1.03
     shapes, notes = _capacity(card, capacity, axis, places) if capacity else ([], [])
     notes += [_note(f"<b>{run.title}</b>", y, font={"size": 15}) for run, y in headings]
@@ -145,7 +176,11 @@ def phase_bars(runs: list[Run], card: str = "", capacity: int | None = None) -> 
         text = f"{escape(bar.label)}: {units.binary(bar.total)}"
         notes.append(_note(f"<b>{text}, the highest</b>" if bar.highest else text, y - BAR // 2 - LABEL // 2 + 1))
     return {
-        "data": [_segments(part, places, axis) for part in shown_parts(runs)] + [_whiskers(places)],
+        "data": [
+            *([_others(places, others)] if others else []),
+            *(_segments(part, places, axis) for part in shown_parts(runs)),
+            _whiskers(places, others),
+        ],
         "layout": {
             "barmode": "stack",
             "height": height + AXIS,

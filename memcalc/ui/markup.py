@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 
 from memcalc import units
-from memcalc.ui.colours import COLOURS, LABELS
+from memcalc.ui.colours import COLOURS, LABELS, OTHERS_LABEL
 from memcalc.ui.formulas import formula
 from memcalc.ui.ledger import Run, shown_parts
 from memcalc.ui.words import Verdict
@@ -52,6 +52,8 @@ def _swatch(part: str) -> str:
 def legend(runs: list[Run], why: str) -> str:
     """The reason in a sentence or two, and names beside their colours."""
     chips = "".join(f"<li>{_swatch(part)}{LABELS[part]}</li>" for part in shown_parts(runs))
+    if any((one.estimate.get("fit") or {}).get("used_by_others") for one in runs):
+        chips = f'<li><span class="mc-swatch mc-others" aria-hidden="true"></span>{OTHERS_LABEL}</li>{chips}'
     reason = f'<p class="mc-why">{escape(why)}</p>' if why else ""
     return f'{reason}<ul class="mc-legend" aria-label="Colours">{chips}</ul>'
 

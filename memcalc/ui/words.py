@@ -103,5 +103,7 @@ def alternative(runs: list[Run], card: str, capacity: int | None) -> str:
         top = ", ".join(f"{LABELS[name]} {units.binary(size)}" for name, size in run.peak.parts.items() if size > 0)
         parts.append(f"{run.title}: {phases}. Highest is {run.peak.label}: {top}.")
     if capacity:
-        parts.append(f"{card} holds {units.binary(capacity)}.")
+        others = next((one.estimate["fit"].get("used_by_others") for one in runs if one.estimate.get("fit")), 0)
+        beside = f" beside {units.binary(others)} that others hold on it" if others else ""
+        parts.append(f"{card} holds {units.binary(capacity)}{beside}.")
     return " ".join(parts)
