@@ -1,0 +1,191 @@
+"""How much do thirty visitors of the live page cost, beside thirty of an empty page that refreshes as often?
+
+    python tests/benchmarks/visitors.py [visitors, 30] [seconds, 20]
+
+Two servers with the same settings, one after the other: a page that shows the time every two seconds, and the
+dashboard's live page over a stand-in for the driver's library with eight cards (needs a C compiler). Each visitor
+is a websocket client that does what Streamlit's front end does: it opens the page, then asks for the refreshing part
+every two seconds. Measured: processor time of the server and its children, as a share of one core; the delay from
+asking to the end of the refresh; the server's threads and child processes. Prints README's table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "tests" / "nvml")]
+
+from conftest import Server  # noqa: E402
+from stand_in import StandIn, busy  # noqa: E402
+from streamlit.proto.BackMsg_pb2 import BackMsg  # noqa: E402
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402
+from websockets.asyncio.client import connect  # noqa: E402
+
+EVERY = 2.0  # seconds; the usual rate of the sampler
+#: Most of one core that the live page may take, with thirty visitors.
+ALLOWED = 0.5
+
+EMPTY_PAGE = """
+import time
+import streamlit as st
+from memcalc.ui.serve import lifespan, middleware
+
+@st.fragment(run_every=2)
+def now():
+    st.html(f"<p>{time.time()}</p>")
+
+def main():
+    st.set_page_config(layout="wide")
+    st.title("Empty")
+    now()
+
+if __name__ == "__main__":
+    main()
+else:
+    app = st.App(__file__, middleware=middleware(), lifespan=lifespan)
+"""
+
+
+@dataclass
+class Found:
+    """What was measured: seconds of processor time a second, seconds from asking to the end of a refresh."""
+
+    processor: float = 0.0
+    delays: list[float] = field(default_factory=list)
+    bytes: int = 0
+    threads: int = 0
+    children: int = 0
+
+    def row(self, name: str) -> str:
+        ordered = sorted(self.delays)
+        ninety = ordered[int(0.9 * (len(ordered) - 1))]
+        size = self.bytes / max(1, len(self.delays)) / 1024
+        return (
+            f"| {name} | {self.processor:.0%} of a core | {1000 * statistics.median(ordered):.0f} ms | "
+            f"{1000 * ninety:.0f} ms | {1000 * ordered[-1]:.0f} ms | {size:.1f} KiB | "
+            f"{self.threads}, {self.children} |"
+        )
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of processor time that a process and its living children have used."""
+    seconds = 0.0
+    for one in [pid, *children(pid)]:
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()]
+
+
+async def visitor(url: str, page: str, begin: float, end: float, found: Found) -> None:
+    """One visitor until ``end``; refreshes that were asked for after ``begin`` count."""
+    async with connect(f"{url}/_stcore/stream", subprotocols=["streamlit"], max_size=2**26) as line:  # type: ignore[list-item]
+        await ask(line, page=page)
+        part, _ = await until_done(line)
+        while not part:
+            part, _ = await until_done(line)
+        await asyncio.sleep(EVERY)
+        while time.monotonic() < end:
+            asked = time.monotonic()
+            await ask(line, page=page, part=part)
+            _, size = await until_done(line)
+            done = time.monotonic()
+            if asked >= begin:
+                found.delays.append(done - asked)
+                found.bytes += size
+            await asyncio.sleep(max(0.0, asked + EVERY - done))
+
+
+async def ask(line: Any, page: str, part: str = "") -> None:
+    message = BackMsg()
+    message.rerun_script.page_name = page
+    message.rerun_script.fragment_id = part
+    message.rerun_script.is_auto_rerun = bool(part)
+    await line.send(message.SerializeToString())
+
+
+async def until_done(line: Any) -> tuple[str, int]:
+    """The refreshing part that the page names, if it does, and the bytes that came until the script had finished."""
+    part, size = "", 0
+    while True:
+        raw = await line.recv()
+        size += len(raw)
+        message = ForwardMsg.FromString(raw)
+        kind = message.WhichOneof("type")
+        if kind == "auto_rerun":
+            part = message.auto_rerun.fragment_id
+        elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
+            shown = message.delta.new_element
+            if shown.WhichOneof("type") == "exception":
+                raise RuntimeError(shown.exception.message)
+        elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            return part, size
+
+
+async def measure(server: Server, page: str, visitors: int, seconds: float) -> Found:
+    """So many visitors for so long, after a few seconds to come in."""
+    found, pid = Found(), server.process.pid
+    begin = time.monotonic() + 6 + visitors * 0.25
+    end = begin + seconds
+    everybody = []
+    for _ in range(visitors):
+        everybody.append(asyncio.create_task(visitor(server.url.replace("http", "ws"), page, begin, end, found)))
+        await asyncio.sleep(EVERY / visitors)  # people do not come at the same instant
+    await asyncio.sleep(max(0.0, begin - time.monotonic()))
+    before, at = processor_time(pid), time.monotonic()
+    await asyncio.sleep(seconds - 1)
+    found.processor = (processor_time(pid) - before) / (time.monotonic() - at)
+    found.threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
+    found.children = len(children(pid))
+    await asyncio.gather(*everybody)
+    return found
+
+
+def main() -> int:
+    visitors = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
+    folder = Path(tempfile.mkdtemp())
+    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["MEMCALC_DATA"] = str(folder)
+    (folder / "empty.py").write_text(EMPTY_PAGE)
+    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
+    driver = StandIn(folder)
+    driver.says(busy())
+    os.environ |= driver.environment
+    print(f"| {visitors} visitors, a refresh every {EVERY:g} s | processor | median delay | 90th percentile | worst | "
+          "sent a refresh | threads, children |\n| --- | --- | --- | --- | --- | --- | --- |")  # fmt: skip
+    found = Found()
+    try:
+        for name, script, page in (
+            ("an empty page", folder / "empty.py", ""),
+            ("Live GPUs, 8 cards", ROOT / "app.py", "gpus"),
+        ):
+            server = Server(script)
+            try:
+                found = asyncio.run(measure(server, page, visitors, seconds))
+                print(found.row(name), flush=True)
+            finally:
+                server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return int(found.processor > ALLOWED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
