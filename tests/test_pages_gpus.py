@@ -11,12 +11,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from memcalc import units
-from memcalc.hardware import LiveGpu, LiveGpus, Process, system
+from memcalc.errors import HardwareError
+from memcalc.hardware import LiveGpu, LiveGpus, Process, calibration, system
 from memcalc.hardware.calibration import Calibration, Kept
 from memcalc.hardware.machine import Machine
-from memcalc.hardware.sampler import Sampler
+from memcalc.hardware.sampler import NOTHING, Sampler
 from memcalc.hardware.worker import Hung
-from memcalc.ui import catalogues, gpus_fit, gpus_markup, gpus_page
+from memcalc.ui import catalogues, gpus_fit, gpus_markup, gpus_measured, gpus_page
 from memcalc.ui.gpus_fit import Asked
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -147,6 +148,8 @@ def test_a_driver_that_hangs_greys_all_cards(monkeypatch: pytest.MonkeyPatch) ->
     assert "Figures are 30 s old." in card(test, "0")
     assert "The driver has not answered for 5 seconds." in shown(test)
     assert "last read 30 s ago" in shown(test)
+    assert "mc-fit" not in card(test, "0")  # nothing is judged by old figures
+    assert "as they are now" not in shown(test)
 
 
 def test_a_run_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +162,7 @@ def test_a_run_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     first = card(test, "0")
     assert 'title="already on the card: 1.00 GiB (1.07 GB)"' in first
     assert 'class="mc-measured"' in first
-    assert "The process 4242 holds 29.0 GiB now: " in first
+    assert "python3.11 (4242) holds 29.0 GiB now: " in first
     assert "more than the estimate of" in first
     assert "mc-measured" not in card(test, "1")
     live.step(2)
@@ -181,6 +184,31 @@ def test_where_nothing_can_be_read_the_way_on_is_shown(
     assert said in test.info[0].value.replace("\\", "")
     assert "catalogue" in test.get("page_link")[0].proto.label
     assert '<section class="mc-gpu' not in shown(test)
+
+
+def test_cards_that_come_later_are_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first reading may come after the page was drawn; a card may be added: the controls follow."""
+    live = Fixed(monkeypatch, LiveGpus(None, (), "No driver."), here(GPU), here(GPU, IDLE))
+    monkeypatch.setattr(system, "makers", tuple)
+    test = page(judge="Inference")
+    assert "No driver" in test.info[0].value.replace("\\", "")
+    live.step(2)
+    fragment = test.run()  # a full run sees the card; so does a refresh, which asks for one
+    assert not fragment.info
+    assert "mc-fit" in card(fragment, "0")
+    live.step(2)
+    assert "GPU 1" in page(judge="Inference").multiselect(key="on").options
+
+
+def test_a_refresh_that_sees_other_cards_than_the_controls_asks_for_a_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver answers between the controls and the cards of one run: the page does not stay at "nothing"."""
+    live = Fixed(monkeypatch, here(GPU))
+    views = [NOTHING]
+    monkeypatch.setattr(live.sampler, "view", lambda wait=0.0: views.pop() if views else live.sampler._view)
+    test = page(judge="Inference")
+    assert not test.info
+    assert "mc-fit" in card(test, "0")
+    assert "No card is chosen" not in shown(test)
 
 
 def test_which_card_is_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +243,47 @@ def test_measured_figures_are_used_and_said(monkeypatch: pytest.MonkeyPatch) -> 
     test = page(judge="Inference")
     assert "measured context" in card(test, "0")
     assert "measured context" not in card(test, "1")
+
+
+def test_the_button_measures_keeps_and_forgets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the separate process would say is handed out here; ``nvml/test_calibrate.py`` starts the process."""
+    one = Calibration("GPU-1", "NVIDIA H100", "580.95.05", "2.13.0", "13.0", "2026-11-25", "0.1.0", 300 * MIB,
+                      430 * MIB, 32 * MIB, 32 * MIB, 2 * MIB, 20 * MIB, True)  # fmt: skip
+    monkeypatch.setenv(calibration.FOLDER, str(tmp_path))
+    reads_the_file = catalogues.measured
+    Fixed(monkeypatch, here(GPU))
+    monkeypatch.setattr(catalogues, "measured", reads_the_file)
+    monkeypatch.setattr(gpus_measured, "possible", lambda: True)
+    asked = []
+
+    def measured(name: str, reading: LiveGpus) -> Calibration:
+        asked.append(name)
+        if len(asked) == 1:
+            raise HardwareError("live:0 could not be measured: CUDA out of memory")
+        return one
+
+    monkeypatch.setattr(gpus_measured, "calibrate", measured)
+    catalogues.measured.clear()
+    test = AppTest.from_function(_measured_section, default_timeout=30)
+    test.run()
+    test.button(key="measure").click().run()
+    assert "out of memory" in test.error[0].value
+    assert calibration.load().calibrations == ()
+    test.button(key="measure").click().run()
+    assert not test.exception
+    assert asked == ["live:0", "live:0"]
+    assert calibration.load().calibrations == (one,)
+    assert "430 MiB, 300 MiB bare" in "\n".join(piece.proto.body for piece in test.get("html"))
+    test.button(key="forget").click().run()
+    assert calibration.load().calibrations == ()
+    catalogues.measured.clear()
+
+
+def _measured_section() -> None:
+    """The section of the page, unfolded."""
+    from memcalc.ui import catalogues, gpus_measured
+
+    gpus_measured.content(catalogues.live())
 
 
 @pytest.mark.parametrize(

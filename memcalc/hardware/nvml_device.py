@@ -95,7 +95,7 @@ def _pci(nvml: Nvml, handle: Any) -> str | None:
 
 def _utilisation(nvml: Nvml, handle: Any, parent: Any, reasons: dict[str, str]) -> int | None:
     if parent is not None:
-        reasons["utilisation"] = "the driver does not count it while the GPU is divided (MIG)"
+        reasons["utilisation"] = "not counted while the GPU is divided (MIG)"
         return None
     rates, why = nvml.call("nvmlDeviceGetUtilizationRates", handle)
     value = None if rates is None else int(rates.gpu)

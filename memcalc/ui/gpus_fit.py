@@ -30,10 +30,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Watched:
-    """A process on a device: ``LiveGpu.key`` and the process's number."""
+    """A process on a device: ``LiveGpu.key``, the process's number and its program."""
 
     key: str
     pid: int
+    name: str
 
 
 @dataclass(frozen=True)

@@ -26,21 +26,25 @@ def show(view: View) -> None:
     """The calibrations, a button to measure a card, and one to forget what was measured."""
     place = st.expander("Figures measured on these cards", icon=":material/straighten:", key="measured",
                         on_change="rerun")  # fmt: skip
-    if not place.open:
-        return
-    with place:
-        kept = catalogues.measured()
-        st.caption(
-            "memcalc assumes a CUDA context, library workspaces and allocator segments by a card’s generation. On a "
-            "machine with torch they can be measured: in a process of its own, in some seconds, with up to 1 GiB of "
-            "the card. From then on estimates for that card use them, as long as the driver stays the same. Cards of "
-            "the catalogue are not touched."
-        )
-        if kept.note:
-            st.warning(plain(kept.note), icon=":material/info:")
-        if kept.calibrations:
-            st.html(_listed(kept.calibrations, view))
-        _actions(view, kept.calibrations)
+    if place.open:
+        with place:
+            content(view)
+
+
+def content(view: View) -> None:
+    """What is in the fold."""
+    kept = catalogues.measured()
+    st.caption(
+        "memcalc assumes a CUDA context, library workspaces and allocator segments by a card’s generation. On a "
+        "machine with torch they can be measured: in a process of its own, in some seconds, with up to 1 GiB of "
+        "the card. From then on estimates for that card use them, as long as the driver stays the same. Cards of "
+        "the catalogue are not touched."
+    )
+    if kept.note:
+        st.warning(plain(kept.note), icon=":material/info:")
+    if kept.calibrations:
+        st.html(_listed(kept.calibrations, view))
+    _actions(view, kept.calibrations)
 
 
 def _listed(found: tuple[Calibration, ...], view: View) -> str:

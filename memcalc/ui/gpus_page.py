@@ -40,6 +40,8 @@ def show() -> None:
     with choice:
         question, keys, watched = _choices(view)
     asked = _asked(question, chosen.settings)
+    # What the controls of this run were made for; the refreshing part asks for a new run once it is no longer so.
+    st.session_state["_gpus_there"] = _signature(view)
     with live:
         st.fragment(_live, run_every=catalogues.sampler().every)(asked, tuple(keys), watched)
     with notes:
@@ -52,6 +54,9 @@ def show() -> None:
 
 def _nothing_to_read(view: View) -> None:
     """Which GPUs there are that cannot be read, and the way on."""
+    if view.at is None and not view.trouble:
+        st.info("Looking for this machine’s GPUs …", icon=":material/search:")
+        return
     why = view.trouble or view.reading.note or "No NVIDIA GPU was found here."
     there = system.not_read(_makers())
     st.info(
@@ -93,7 +98,9 @@ def _choices(view: View) -> tuple[str, list[str], Watched | None]:
 def _runs(view: View) -> dict[str, Watched]:
     """Processes on devices, by what to call them; the one that is watched stays, even if it has ended."""
     found = {
-        f"GPU {seen.gpu.device}: {one.name or 'a process'} ({one.pid})": Watched(seen.gpu.key, one.pid)
+        f"GPU {seen.gpu.device}: {one.name or 'a process'} ({one.pid})": Watched(
+            seen.gpu.key, one.pid, one.name or "The process"
+        )
         for seen in view.devices
         for one in seen.gpu.processes or ()
         if not seen.why
@@ -118,11 +125,8 @@ def _asked(question: str, settings: Settings) -> Asked | None:
 def _live(asked: Asked | None, keys: tuple[str, ...], watched: Watched | None) -> None:
     """The part that refreshes."""
     view = catalogues.live()
-    there = _signature(view)
-    before = st.session_state.setdefault("_gpus_there", there)
-    if before != there:
+    if st.session_state.get("_gpus_there") != _signature(view):
         # A device or a process has come or gone: what can be chosen has changed.
-        st.session_state["_gpus_there"] = there
         st.rerun()
     sampler = catalogues.sampler()
     stale = 2 * sampler.every + 3
@@ -152,16 +156,17 @@ def _drawn(
 ) -> tuple[str, str]:
     """The status line and the cards: the same for all visitors who ask the same at one moment."""
     old = None if view.at is None or now - view.at <= stale else now - view.at
-    fits = _fits(view, calibrations, asked, keys, watched)
+    # Old figures are shown, and nothing is judged by them.
+    fits = _fits(view, calibrations, asked, keys, watched) if old is None else {}
     shown = [one for one in fits.values() if isinstance(one, Judged)]
     above = gpus_markup.status(view, socket.gethostname(), every, old)
-    if asked and view.devices:
+    if asked and fits:
         device = {one.gpu.key: one.gpu.device for one in view.devices}
         listed = [(device[key], one) for key, one in fits.items()]
         above += gpus_markup.verdict(*gpus_fit.summary(f"{asked.model} {asked.title.lower()}", listed))
         above += gpus_markup.legend(shown) if shown else ""
     order = cuda_order([one.gpu for one in view.devices], os.environ)
-    called = f"The process {watched.pid}" if watched else ""
+    called = f"{watched.name} ({watched.pid})" if watched else ""
     return above, gpus_markup.cards(view, now, stale, _named(order), fits, called)
 
 

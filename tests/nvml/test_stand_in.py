@@ -377,3 +377,22 @@ def test_the_second_card_alone(driver: StandIn) -> None:
     driver.says(machine(2) | card(0, "NVIDIA T4", uuid="GPU-new") | card(1))
     found = read_within()
     assert [gpu.uuid for gpu in found.gpus] == ["GPU-new", "GPU-00000001-1111-2222-3333-444444444444"]
+
+
+@pytest.mark.parametrize(("used", "status"), [(1008, 0), (5008, 1)])
+def test_the_script_that_compares_with_nvidia_smi(
+    driver: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: int, status: int
+) -> None:
+    """The record against a real driver is made by ``tests/record_gpus.py``; here nvidia-smi is a stand-in as well."""
+    driver.says(machine(1) | {"gpu0.temperature": "!3"})
+    uuid = "GPU-00000000-1111-2222-3333-444444444444"
+    cells = f"{uuid}, NVIDIA H100 80GB HBM3, 81559, 551, {used}, {82008 - 1000 - used}, 35, [N/A], 118.20"
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(f"#!/bin/sh\necho '{cells}'\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    script = [sys.executable, str(ROOT / "tests" / "record_gpus.py"), str(tmp_path / "record.md")]
+    said = subprocess.run(script, capture_output=True, text=True, timeout=120)
+    assert said.returncode == status, said.stdout + said.stderr
+    assert (tmp_path / "record.md").read_text() == said.stdout
+    assert "| temperature.gpu | – | [N/A] | yes |" in said.stdout
