@@ -12,6 +12,7 @@ asking to the end of the refresh; the server's threads and child processes. Prin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import statistics
@@ -90,7 +91,11 @@ def processor_time(pid: int) -> float:
 
 
 def children(pid: int) -> list[int]:
-    return [int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()]
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += [int(one) for one in (task / "children").read_text().split()]
+    return found
 
 
 async def visitor(url: str, page: str, begin: float, end: float, found: Found) -> None:
