@@ -112,6 +112,21 @@ def test_the_last_values_stay_while_the_driver_hangs() -> None:
     assert (back.trouble, back.at, back.devices[0].gpu.used) == ("", 9.0, 4 * GIB)
 
 
+def test_whatever_goes_wrong_the_sampler_goes_on() -> None:
+    answers: list[object] = [RuntimeError("odd"), reading(GPU)]
+
+    def read() -> LiveGpus:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, LiveGpus)
+        return answer
+
+    shared = Sampler(read, every=2)
+    assert shared.step().trouble == "odd"
+    assert shared.step().trouble == ""
+
+
 def test_history_is_of_the_last_minutes_and_by_device() -> None:
     """A card that changes its number is still the same card by its UUID."""
     clock = [0.0]

@@ -27,8 +27,9 @@ TOO_OLD = REASONS[13]
 USELESS = frozenset((1, 9, 18))
 """Codes after which this session, and the library as it was loaded, are of no more use: not initialised (any longer),
 no driver, another version."""
-TROUBLE = frozenset((15, 16, 28, 999))
-"""Codes that a new session may mend: a device was lost and came back, or the driver was reset."""
+TROUBLE = frozenset((15, 16, 28))
+"""Codes that a new session may mend: a device was lost and came back. (999 is no such sign: under WSL every reading has
+it, for the second version of the memory query.)"""
 
 
 def reason(error: Exception) -> str:

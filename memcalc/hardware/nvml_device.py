@@ -11,6 +11,9 @@ from memcalc.hardware.live import LiveGpu, Process
 from memcalc.hardware.nvml_call import UNSUPPORTED, Nvml
 
 SIZES = ("total", "used", "free", "reserved")
+_KINDS = {"compute": "Compute", "graphics": "Graphics", "compute through MPS": "MPSCompute"}
+"""Kinds of processes, and what NVML calls them: one that shares the GPU through the Multi-Process Service is in a list
+of its own."""
 BOTH = "compute and graphics"
 _GPU_CORE = 0
 """NVML_TEMPERATURE_GPU: the sensor on the GPU's die (nvml.h)."""
@@ -131,8 +134,8 @@ def _processes(nvml: Nvml, handle: Any, total: int | None, reasons: dict[str, st
     """Who uses the device, the largest first. A process that computes and draws is listed by NVML twice."""
     found: dict[int, Process] = {}
     refusals = []
-    for kind in ("compute", "graphics"):
-        listed, why = nvml.call(f"nvmlDeviceGet{kind.capitalize()}RunningProcesses", handle)
+    for kind, function in _KINDS.items():
+        listed, why = nvml.call(f"nvmlDeviceGet{function}RunningProcesses", handle)
         if listed is None:
             refusals.append(why)
             continue
@@ -141,9 +144,9 @@ def _processes(nvml: Nvml, handle: Any, total: int | None, reasons: dict[str, st
             memory = _process_memory(one.usedGpuMemory, total)
             if known is None:
                 found[pid] = Process(pid, _program(nvml, pid), memory, kind)
-            elif known.kind != kind:
+            elif {known.kind, kind} == {"compute", "graphics"}:
                 found[pid] = replace(known, memory=max(memory or 0, known.memory or 0) or memory, kind=BOTH)
-    if len(refusals) == 2:
+    if len(refusals) == len(_KINDS):
         reasons["processes"] = refusals[0]
         return None
     if any(one.memory is None for one in found.values()):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from memcalc.hardware.live import LiveGpu, LiveGpus
-from memcalc.hardware.worker import Hung, Worker
+from memcalc.hardware.worker import Worker
 
 SETTING = "MEMCALC_LIVE_SECONDS"
 """Environment variable: seconds between two readings."""
@@ -114,7 +114,7 @@ class Sampler:
         """Read once, now, in this thread."""
         try:
             reading, trouble = self._read(), ""
-        except (Hung, OSError) as error:
+        except Exception as error:  # whatever it is: the one sampler of all visitors must go on
             reading, trouble = None, str(error) or type(error).__name__
         now = self.clock()
         with self._changed:

@@ -341,3 +341,12 @@ Return nvmlDeviceGetGraphicsRunningProcesses_v3(Device *device, unsigned *count,
 {
     return processes(device, "graphics", count, found);
 }
+
+/* Refused wherever the list of computing processes is. */
+Return nvmlDeviceGetMPSComputeRunningProcesses_v3(Device *device, unsigned *count, Process *found)
+{
+    char answer[80];
+    if (about(device, "processes", answer, sizeof answer) == 4)
+        return 4;
+    return processes(device, "mps", count, found);
+}

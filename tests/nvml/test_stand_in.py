@@ -187,13 +187,13 @@ def test_shared_memory(driver: StandIn) -> None:
 
 
 def test_a_card_that_computes_and_draws_is_listed_once(driver: StandIn) -> None:
-    driver.says(
-        machine(1) | {"gpu0.graphics": f"4242:{1000 * MIB},9:{3 * MIB}", "process9": "/usr/lib/xorg/Xorg -auth"}
-    )
+    told = {"gpu0.graphics": f"4242:{1000 * MIB},9:{3 * MIB}", "process9": "/usr/lib/xorg/Xorg -auth"}
+    driver.says(machine(1) | told | {"gpu0.mps": f"77:{2 * MIB}", "process77": "python3"})
     (gpu,) = read_within().gpus
     assert gpu.processes is not None
     assert [(one.pid, one.name, one.kind) for one in gpu.processes] == [
         (4242, "python3.11", "compute and graphics"), (9, "Xorg", "graphics"),
+        (77, "python3", "compute through MPS"),
     ]  # fmt: skip
 
 
