@@ -14,8 +14,7 @@ from memcalc.cli import advise, compare, fit, gpus, sweep
 from memcalc.cli.reading import read_json, refuse
 from memcalc.errors import MemcalcError
 from memcalc.estimate import estimate
-from memcalc.hardware.live import is_live
-from memcalc.hardware.machine import here
+from memcalc.hardware.machine import for_scenario
 from memcalc.models import catalogue
 
 
@@ -53,14 +52,9 @@ def _estimate(file: str, answer: Callable[[Any], dict[str, Any]]) -> int:
 
 def _answer(scenario: Any) -> dict[str, Any]:
     try:
-        return estimate(scenario, machine=here() if _names_live(scenario) else None).as_dict()
+        return estimate(scenario, machine=for_scenario(scenario)).as_dict()
     except MemcalcError as error:
         return error.as_dict()
-
-
-def _names_live(scenario: Any) -> bool:
-    hardware = scenario.get("hardware") if isinstance(scenario, dict) else None
-    return isinstance(hardware, dict) and is_live(hardware.get("gpu"))
 
 
 def _traced(scenario: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from memcalc.advise.plan import Plan, plan
 from memcalc.cli.reading import refuse, scenario_arguments, scenario_of
 from memcalc.cli.tables import as_json, said, table
 from memcalc.errors import MemcalcError
+from memcalc.hardware.machine import for_scenario
 from memcalc.units import binary
 
 
@@ -27,7 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Answer."""
     try:
         scenario = scenario_of(chosen)
-        scale = Scale()
+        scale = Scale(machine=for_scenario(scenario))
         found = advise(scenario, scale=scale)
         best = plan(scenario, scale=scale) if found.now.state != "unknown" else None
     except MemcalcError as error:

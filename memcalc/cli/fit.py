@@ -9,6 +9,7 @@ from typing import Any
 from memcalc.cli.reading import refuse, scenario_arguments, scenario_of
 from memcalc.cli.tables import as_json, said, table
 from memcalc.errors import MemcalcError
+from memcalc.hardware.machine import for_scenario
 from memcalc.scenario.paths import Json, get
 from memcalc.shared import Shared
 from memcalc.solve.cards import CardVerdict, cards, smallest_card
@@ -49,7 +50,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _all(scenario: Json, chosen: argparse.Namespace) -> int:
-    shared = Shared()
+    shared = Shared(machine=for_scenario(scenario))
     judged = verdict(scenario, shared)
     fields = chosen.field or [one.path for one in possible(scenario)]
     found = [largest(scenario, path, shared=shared) for path in fields]

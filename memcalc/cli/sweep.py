@@ -9,9 +9,10 @@ from typing import Any
 from memcalc.cli.reading import refuse, scenario_arguments, scenario_of
 from memcalc.cli.tables import table
 from memcalc.errors import MemcalcError, ScenarioError
-from memcalc.hardware.fit import device_for
+from memcalc.hardware.machine import for_scenario
 from memcalc.scenario import Scenario
 from memcalc.scenario.paths import Json
+from memcalc.shared import Shared
 from memcalc.solve.axes import Axis, axes, axis
 from memcalc.solve.grid import REFUSED, Map, grid
 from memcalc.units import binary
@@ -36,8 +37,9 @@ def run(chosen: argparse.Namespace) -> int:
         scenario = scenario_of(chosen)
         rows = chosen.y or next(key for key in axes(scenario) if key != chosen.x)
         x, y = axis(scenario, chosen.x), axis(scenario, rows)
-        found = grid(scenario, x, y, _values(x, chosen.xs), _values(y, chosen.ys))
-        limit = _limit(scenario)
+        shared = Shared(machine=for_scenario(scenario))
+        found = grid(scenario, x, y, _values(x, chosen.xs), _values(y, chosen.ys), shared=shared)
+        limit = _limit(scenario, shared)
     except MemcalcError as error:
         return refuse(error)
     print(json.dumps(_json(found, limit), indent=2) if chosen.json else _table(found, limit))
@@ -59,9 +61,9 @@ def _values(one: Axis, given: str | None) -> list[Any] | None:
     return found
 
 
-def _limit(scenario: Json) -> int | None:
+def _limit(scenario: Json, shared: Shared) -> int | None:
     hardware = Scenario.read(scenario).hardware
-    device = device_for(hardware)
+    device = shared.device(hardware)
     return None if device is None else device.capacity - hardware.reserve
 
 

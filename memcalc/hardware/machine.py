@@ -6,11 +6,12 @@ uses the catalogue's figures for context, workspaces and allocator.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memcalc.hardware import nvml
 from memcalc.hardware.calibration import Calibration, Kept, load
-from memcalc.hardware.live import LiveGpu, LiveGpus
+from memcalc.hardware.live import LiveGpu, LiveGpus, is_live
 from memcalc.hardware.worker import read_within
 
 
@@ -43,3 +44,9 @@ def here() -> Machine:
     """The GPUs as they are, read where a hanging driver does no harm, with what was measured on them."""
     kept: Kept = load()
     return Machine(read_within(), kept.calibrations)
+
+
+def for_scenario(scenario: object) -> Machine | None:
+    """What a command hands over with a scenario (a JSON object): ``here()`` if it names a GPU of this machine."""
+    hardware = scenario.get("hardware") if isinstance(scenario, Mapping) else None
+    return here() if isinstance(hardware, Mapping) and is_live(hardware.get("gpu")) else None

@@ -85,13 +85,24 @@ def test_the_command_keeps_shows_uses_and_forgets(driver: StandIn) -> None:
             one["overhead"]["context"] for one in json.loads(command("estimate", "-", said=json.dumps(asked)).stdout)
         ]
 
+    def device(name: str, *more: str) -> int:
+        """What a command says that the process needs on the card, in bytes."""
+        options = () if name == "estimate" else ("--json", *more)
+        told = json.loads(command(name, "-", *options, said=json.dumps(asked[0])).stdout)
+        return int({"estimate": told.get("peak"), "advise": told.get("now")}.get(name, told)["device"])
+
     usual = contexts()
+    needed = device("estimate")
     assert usual == [500 * MIB, 500 * MIB]  # the catalogue's figure for compute capability 9.0
     told = command("calibrate")
     assert told.returncode == 0, told.stdout
     assert "CUDA context 430 MiB (300 bare, 560 with as many kernels again)" in told.stdout
     assert contexts() == [430 * MIB, 500 * MIB]
     assert UUID in command("calibrate", "--list").stdout
+    # the other commands use it as well: the process needs as much less
+    measured = device("estimate")
+    assert needed - measured >= 70 * MIB  # the context, and smaller workspaces
+    assert device("fit", "--field", "batch") == device("advise") == measured
     driver.says(machine(1) | {"driver": "590.10"})
     assert contexts() == usual  # measured under another driver: no longer used
     driver.says(machine(1))
