@@ -211,6 +211,7 @@ def test_a_gpu_of_this_machine_is_shown_and_judged_by_what_is_free() -> None:
     assert data["data"][0]["name"] == "already on the card"
     assert set(data["data"][0]["x"]) == {2.75}
     assert {shape["x0"] for shape in data["layout"]["shapes"]} == {15.75}
+    assert any(note["text"].endswith("(free now)</b>: 13.0 GiB of 15.8 GiB") for note in data["layout"]["annotations"])
 
 
 def test_without_a_driver_one_calm_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,8 +113,11 @@ def _note(text: str, y: float, **more: Any) -> dict[str, Any]:
     }
 
 
-def _capacity(card: str, capacity: int, axis: float, places: list[tuple[Run, Bar, int]]) -> tuple[list, list]:
-    """The card's line, left out where it would strike through a bar's name, and its label."""
+def _capacity(
+    card: str, capacity: int, axis: float, places: list[tuple[Run, Bar, int]], others: int = 0
+) -> tuple[list, list]:
+    """The card's line, left out where it would strike through a bar's name, and its label: what is free on the card, and
+    all of it where others hold some."""
     at = units.gib(capacity)
     right = at > axis * 0.6
     middles = [y for _, _, y in places]
@@ -125,7 +128,8 @@ def _capacity(card: str, capacity: int, axis: float, places: list[tuple[Run, Bar
         for top, bottom in spans
     ]
     label = _note(
-        f"<b>{escape(card)}</b>: {units.binary(capacity)}",
+        f"<b>{escape(card)}</b>: {units.binary(capacity - others)}"
+        + (f" of {units.binary(capacity)}" if others else ""),
         TOP // 2 - 4,
         x=at,
         xref="x",
@@ -146,7 +150,7 @@ def _others(places: list[tuple[Run, Bar, int]], size: int) -> dict[str, Any]:
         "marker": {
             "color": OTHERS_COLOUR,
             "line": {"color": LINE, "width": 0.6},
-            "pattern": {"shape": "/", "size": 7, "solidity": 0.35, "fgcolor": "#B9C1CA"},
+            "pattern": {"shape": "/", "size": 7, "solidity": 0.4, "fillmode": "overlay", "fgcolor": "#98A1AB"},
         },
         "hovertext": [
             f"<b>{OTHERS_LABEL}</b>, by others: {units.binary(size)} ({units.decimal(size)})" for _ in places
@@ -170,7 +174,7 @@ def phase_bars(runs: list[Run], card: str = "", capacity: int | None = None) -> 
         [run.range[1] + others for run in runs] + [bar.total + others for _, bar, _ in places] + [capacity or 0]
     )
     axis = units.gib(largest) * 1.03
-    shapes, notes = _capacity(card, capacity, axis, places) if capacity else ([], [])
+    shapes, notes = _capacity(card, capacity, axis, places, others) if capacity else ([], [])
     notes += [_note(f"<b>{run.title}</b>", y, font={"size": 15}) for run, y in headings]
     for _, bar, y in places:
         text = f"{escape(bar.label)}: {units.binary(bar.total)}"
