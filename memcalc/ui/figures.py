@@ -116,8 +116,8 @@ def _note(text: str, y: float, **more: Any) -> dict[str, Any]:
 def _capacity(
     card: str, capacity: int, axis: float, places: list[tuple[Run, Bar, int]], others: int = 0
 ) -> tuple[list, list]:
-    """The card's line, left out where it would strike through a bar's name, and its label: what is free on the card, and
-    all of it where others hold some."""
+    """The card's line, left out where it would strike through a bar's name, and its label: what is free on the card,
+    and all of it where others hold some."""
     at = units.gib(capacity)
     right = at > axis * 0.6
     middles = [y for _, _, y in places]

@@ -20,6 +20,7 @@ def show() -> None:
         return
     st.markdown("**GPUs in this machine**")
     st.fragment(_cards, run_every=catalogues.sampler().every)()
+    st.page_link(PAGE, label="All about them, live", icon=":material/monitoring:")
 
 
 def _cards() -> None:
