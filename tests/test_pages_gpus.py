@@ -17,7 +17,7 @@ from memcalc.hardware.calibration import Calibration, Kept
 from memcalc.hardware.machine import Machine
 from memcalc.hardware.sampler import NOTHING, Sampler
 from memcalc.hardware.worker import Hung
-from memcalc.ui import catalogues, gpus_fit, gpus_markup, gpus_measured, gpus_page
+from memcalc.ui import catalogues, gpus_curves, gpus_fit, gpus_measured, gpus_page
 from memcalc.ui.gpus_fit import Asked
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -305,9 +305,9 @@ def test_the_difference_in_words(monkeypatch: pytest.MonkeyPatch, held: float, s
 
 def test_a_curve_is_cut_to_shape() -> None:
     """300 s wide, 5 s a step: two readings of the last seconds are the last step; a gap goes down to the ground."""
-    assert gpus_markup.shape([(99.0, 0.2), (100.0, 0.5)], now=100) == "98.3% 100%,98.3% 50%,100.0% 50%,100.0% 100%"
-    gap = gpus_markup.shape([(0.0, 1.0), (100.0, 1.0)], now=100).split(",")
+    assert gpus_curves.shape([(99.0, 0.2), (100.0, 0.5)], now=100) == "98.3% 100%,98.3% 50%,100.0% 50%,100.0% 100%"
+    gap = gpus_curves.shape([(0.0, 1.0), (100.0, 1.0)], now=100).split(",")
     assert gap.count("65.0% 100%") == 1  # step 40 of 60 begins
     assert "66.7% 100%" in gap  # … and ends on the ground
     assert gap[-1] == "100.0% 100%"
-    assert gpus_markup.shape([(0.0, 1.0)], now=1000) == ""
+    assert gpus_curves.shape([(0.0, 1.0)], now=1000) == ""

@@ -96,7 +96,7 @@ def summary(title: str, verdicts: Sequence[tuple[str, Judged | str]]) -> tuple[s
     if not count:
         return "unknown", "No card is chosen."
     if count == 1:
-        return "unknown", ""
+        return "unknown", f"{title}, on this card as it is now:"
     if len(fits) == count:
         return "fits", f"{title} fits on each of the {count} cards as they are now."
     if fits:

@@ -1,7 +1,6 @@
 """The live page's cards as HTML: one block for all of them, drawn once for all visitors of a moment.
 
-Curves are boxes cut to shape (``clip-path``), since Streamlit lets no SVG through. Everything that comes from the
-driver passes ``escape``. The classes are in ``assets/gpus.css``.
+Everything that comes from the driver passes ``escape``. The classes are in ``assets/gpus.css``.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from memcalc.hardware.live import LiveGpu
 from memcalc.hardware.sampler import KEEP, Seen, View
 from memcalc.ui import words
 from memcalc.ui.colours import COLOURS, LABELS, OTHERS_COLOUR, OTHERS_LABEL
+from memcalc.ui.gpus_curves import curves
 from memcalc.ui.gpus_fit import Judged, difference
 from memcalc.ui.ledger import shown_parts
 
 #: Processes listed on a card; the rest is counted.
 LISTED = 3
-#: Corners of a curve, at most.
-CORNERS = 60
 _SIGNS = {"fits": ("✓", "mc-fits"), "tight": ("!", "mc-tight"), "does not fit": ("✕", "mc-over"), "unknown": ("", "")}
 
 
@@ -113,7 +111,7 @@ def _card(
     ]
     if fit is not None and not gone:
         body.append(_fit(fit, watched))
-    body += [_curves(gpu, view, now), _facts(gpu), _processes(gpu)]
+    body += [curves(gpu, view, now), _facts(gpu), _processes(gpu)]
     kind = "mc-gpu mc-gone" if gone else "mc-gpu"
     return f'<section class="{kind}" aria-label="GPU {escape(gpu.device)}">{"".join(body)}</section>'
 
@@ -178,51 +176,6 @@ def _fit(fit: Judged | str, watched: str) -> str:
 
 def _mark(share: float, name: str, said: str) -> str:
     return f'<u class="{name}" style="left:{100 * min(share, 1):.2f}%" title="{said}"></u>'
-
-
-def _curves(gpu: LiveGpu, view: View, now: float) -> str:
-    series = view.series(gpu.key)
-    if len(series) < 2 or gpu.total is None:
-        return ""
-    memory = [(at, (one.used or 0) / (one.total or 1)) for at, one in series]
-    low, high = (units.binary(edge(one.used or 0 for _, one in series)) for edge in (min, max))
-    drawn = _curve("memory", memory, now, f"Memory used in the last minutes: {low} to {high}", high)
-    busy = [(at, one.utilisation / 100) for at, one in series if one.utilisation is not None]
-    if len(busy) > 1:
-        most = max(share for _, share in busy)
-        drawn += _curve("busy", busy, now, f"Share of time in use in the last minutes: up to {most:.0%}", f"{most:.0%}")
-    return f'<div class="mc-curves">{drawn}</div>'
-
-
-def _curve(name: str, points: list[tuple[float, float]], now: float, said: str, top: str) -> str:
-    return (
-        f'<div><span class="mc-small">{name}, most {escape(top)}</span><div class="mc-curve" role="img" '
-        f'aria-label="{escape(said)}"><i style="clip-path:polygon({shape(points, now)})"></i></div></div>'
-    )
-
-
-def shape(points: Sequence[tuple[float, float]], now: float, span: float = KEEP) -> str:
-    """A curve's area as corners of a CSS polygon, ``span`` seconds wide with ``now`` at the right. Equal stretches of
-    time keep their highest point; where nothing was read for a while the area goes down to the ground."""
-    width = span / CORNERS
-    kept: dict[int, float] = {}
-    for at, share in points:
-        place = CORNERS - int((now - at) / width)
-        if 0 <= place <= CORNERS:
-            kept[place] = max(kept.get(place, 0.0), min(max(share, 0.0), 1.0))
-    corners: list[str] = []
-    before: int | None = None
-    for place, share in sorted(kept.items()):
-        start = place - 1 if before is None or place - before > 3 else before
-        if start != before:
-            corners += [f"{100 * before / CORNERS:.1f}% 100%"] if before is not None else []
-            corners.append(f"{100 * start / CORNERS:.1f}% 100%")
-        y = f"{100 * (1 - share):.0f}%"
-        corners += [f"{100 * start / CORNERS:.1f}% {y}", f"{100 * place / CORNERS:.1f}% {y}"]
-        before = place
-    if before is not None:
-        corners.append(f"{100 * before / CORNERS:.1f}% 100%")
-    return ",".join(corners)
 
 
 def _facts(gpu: LiveGpu) -> str:
