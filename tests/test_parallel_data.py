@@ -169,3 +169,13 @@ def test_the_pages_formula_divides_what_a_card_holds_by_all_parameters() -> None
     told = run("Training", memcalc.estimate(asked({"data": 8, "strategy": "fsdp2"})).as_dict())
     step = next(bar for bar in told.bars if bar.phase == "optimizer")
     assert formula(told, step, "gradients") == f"{VALUES:,} trained parameters × ≈ 0.50 B"  # 4 bytes over 8 cards
+
+
+def test_replay_and_tracer_refuse_what_they_do_not_follow() -> None:
+    from memcalc.allocator.expand import replay_scenario
+    from memcalc.trace import recipe
+
+    for follow in (replay_scenario, recipe.read):
+        with pytest.raises(ScenarioError) as caught:
+            follow(asked({"data": 8, "strategy": "fsdp2"}))
+        assert caught.value.field == "parallel.data"

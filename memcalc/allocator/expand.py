@@ -14,6 +14,7 @@ from typing import Any
 
 from memcalc.allocator.replay import Replay, replay
 from memcalc.allocator.workspaces import LogEvent, with_workspaces
+from memcalc.errors import ScenarioError
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
 from memcalc.hardware.fit import device_for
@@ -137,7 +138,10 @@ class EventLog:
 
 
 def event_log(question: Question) -> EventLog:
-    """The scenario's whole run as an event log."""
+    """The scenario's whole run as an event log. Replicas and shards are refused: several streams have memory of their
+    own there, and the simulated allocator has one."""
+    if question.scenario.task == "train" and question.scenario.parallel.shards is not None:
+        raise ScenarioError("the replay through the allocator follows one replica only", "parallel.data", [1])
     program = question.program()
     stages = laid_out(question, program)
     log = EventLog()

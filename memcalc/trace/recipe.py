@@ -75,6 +75,9 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
     task = _choice(scenario.get("task", "infer"), "task", ("train", "infer"))
     if factory is None and scenario.get("model") is None:
         raise ScenarioError("a scenario needs a model", "model")
+    for name, size in (scenario.get("parallel") or {}).items():
+        if name in ("data", "tensor") and size not in (None, 1):
+            raise ScenarioError("the tracer follows one card", f"parallel.{name}", [1])
     for name in ("liger", "activation_offload"):
         if task == "train" and train.get(name):
             raise ScenarioError(f"the tracer does not follow training.{name}", f"training.{name}")
