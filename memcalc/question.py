@@ -51,7 +51,7 @@ class Question:
         """Understand ``raw``; errors name the field."""
         scenario = Scenario.read(raw)
         model = describe(scenario.model, allow_files)
-        tensor.check(scenario)
+        tensor.check(scenario, model.spec)
         whole, model = model.spec, replace(model, spec=tensor.split(model.spec, scenario.parallel.tensor))
         assumptions = [*scenario.notes, *model.assumptions]
         if model.spec.eager_only and scenario.attention != "eager":
@@ -129,6 +129,7 @@ class Question:
             fused_loss=scenario.training.loss == "fused" and training,
             last_logits=not training and scenario.inference.logits == "last",
             compute=self.precision.weights,
+            split=scenario.parallel.tensor if scenario.parallel.sequence else 1,
         )
         if training:
             tape = Tape(one_sequence, one_token)

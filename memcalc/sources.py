@@ -71,6 +71,8 @@ SOURCES = {
     "reduce-scatter input": f"{_FSDP}_fsdp_collectives.py: foreach_reduce",
     "reduce-scatter output": f"{_FSDP}_fsdp_collectives.py: foreach_reduce",
     "DDP bucket": f"{_TORCH}, torch/csrc/distributed/c10d/reducer.cpp: initialize_buckets",
+    "all-gather (sequence)": f"{_TORCH}, torch/distributed/tensor/parallel/style.py: SequenceParallel",
+    "reduce-scatter (sequence)": f"{_TORCH}, torch/distributed/tensor/parallel/style.py: SequenceParallel",
     "flat buffer": f"{_ZERO}stage_1_and_2.py: flatten_dense_tensors_aligned",
     "reduce bucket": f"{_ZERO}stage_1_and_2.py: setup_buckets; stage3.py: _setup_for_real_optimizer",
     "flattened bucket": f"{_ZERO}stage_1_and_2.py: allreduce_bucket",

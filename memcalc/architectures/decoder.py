@@ -18,6 +18,7 @@ from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import checkpointed, graph_leaf
 from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.ops.sequence import gathered, scattered
 from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -117,7 +118,7 @@ class Decoder:
         padding = run.padding
         if run.padded and padding is None:
             padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
-        inputs_embeds = self.embed_tokens(ids)
+        inputs_embeds = scattered(self.embed_tokens(ids), run.split)
         if run.checkpointing and not inputs_embeds.needs_grad:
             # transformers then makes the embedding's output need a gradient [enable_input_require_grads].
             inputs_embeds.node = graph_leaf(tape)
@@ -141,7 +142,7 @@ class Decoder:
             else:
                 hidden = self.block(index, hidden, run, self.shared_by(index, shared), mask)
         tape.begin(phase, "head")
-        hidden = self.final(hidden)
+        hidden = gathered(self.final(hidden), run.length, run.split)
         del padding, positions, masks, shared, others
         return hidden
 

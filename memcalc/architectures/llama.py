@@ -17,6 +17,7 @@ from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.ops.sequence import gathered, scattered
 from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Tensor
 
@@ -114,12 +115,13 @@ class Llama(Decoder):
     def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
         one = self.blocks[index]
         residual = hidden
-        hidden = one.norms["input_layernorm"](hidden)
+        hidden = gathered(one.norms["input_layernorm"](hidden), run.length, run.split)
         hidden, weights = self.attend(index, one, hidden, run, shared, mask)
+        hidden = scattered(hidden, run.split)
         hidden = ops.add(residual, hidden)
         residual = hidden
-        hidden = one.norms["post_attention_layernorm"](hidden)
-        hidden = self.mlp(one, hidden)
+        hidden = gathered(one.norms["post_attention_layernorm"](hidden), run.length, run.split)
+        hidden = scattered(self.mlp(one, hidden), run.split)
         hidden = ops.add(residual, hidden)
         del weights  # the block's local variable holds eager attention's weights until here
         return hidden

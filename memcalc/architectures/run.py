@@ -17,7 +17,8 @@ from memcalc.tensors.tensor import Tensor
 class Run:
     """How one forward pass is made. ``batch`` sequences of ``length`` new tokens, after ``past`` cached ones.
 
-    ``padding``: the padding mask (batch, past + length), where it belongs to the caller and outlives the pass."""
+    ``padding``: the padding mask (batch, past + length), where it belongs to the caller and outlives the pass.
+    ``split``: over how many cards the hidden states between the layers are divided by their length."""
 
     batch: Size
     length: Size
@@ -33,6 +34,7 @@ class Run:
     cache: Cache | None = None
     last_logits: bool = False
     compute: Format = Format.BF16
+    split: int = 1
 
 
 def at_most(size: Size, limit: int) -> Size:

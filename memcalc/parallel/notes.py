@@ -41,8 +41,9 @@ def _tensor(question: Question) -> list[str]:
     cards, spec, whole = question.scenario.parallel.tensor, question.model.spec, question.whole
     notes = [
         f"tensor parallel as Megatron's: each card has {spec.heads} of {whole.heads} heads, a feed-forward of "
-        f"{spec.ffn:,} of {whole.ffn:,} and {spec.vocab:,} of {whole.vocab:,} words; norms and hidden states are whole "
-        "on each (no sequence parallelism); read in its source, never traced"
+        f"{spec.ffn:,} of {whole.ffn:,} and {spec.vocab:,} of {whole.vocab:,} words; norms are whole on each, "
+        + ("hidden states divided by length" if question.scenario.parallel.sequence else "hidden states too")
+        + "; read in the source, never traced"
     ]
     if whole.kv_heads < cards:
         notes.append(f"tensor parallel: {whole.kv_heads} key heads over {cards} cards, so that each is on several")

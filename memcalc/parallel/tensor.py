@@ -5,7 +5,7 @@ Queries, keys, values, gate and up projections are split by columns, the two tha
 embedding and head by vocabulary; norms and the biases of row-split layers are whole on every card. Results of row-split
 layers, and gradients of the inputs of column-split ones, are summed over the cards in place [Shoeybi et al. 2019, arXiv
 1909.08053, section 3; Megatron-LM core/tensor_parallel/layers.py, mappings.py]. Hidden states and what norms keep stay
-whole: dividing them too is sequence parallelism, which is not built.
+whole, unless sequence parallelism divides them too (memcalc.tensors.ops.sequence).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from memcalc.scenario import Scenario
 
 FAMILIES = ("llama", "gemma", "gemma2", "gemma3_text", "granite", "smollm3", "phi3", "starcoder2")
 """Families whose layers are split as above and nothing else: tests/test_parallel_tensor.py weighs every parameter."""
+SEQUENCE = ("llama",)
+"""Families whose program divides hidden states by length too (Llama, Mistral, Qwen and others of Llama's form)."""
 
 
 def split(spec: DecoderSpec, cards: int) -> DecoderSpec:
@@ -51,12 +53,16 @@ def split(spec: DecoderSpec, cards: int) -> DecoderSpec:
     )
 
 
-def check(scenario: Scenario) -> None:
+def check(scenario: Scenario, spec: DecoderSpec) -> None:
     """Refuse what tensor parallelism is not built for here."""
     if scenario.parallel.tensor == 1:
         return
-    if scenario.parallel.sequence:
-        raise ScenarioError("parallel.sequence is not supported yet", "parallel.sequence", [False])
+    if scenario.parallel.sequence and (spec.family not in SEQUENCE or scenario.task != "train"):
+        raise ScenarioError(
+            f"parallel.sequence is only supported for training the family {', '.join(SEQUENCE)}",
+            "parallel.sequence",
+            [False],
+        )
     if scenario.task == "train" and scenario.training.method != "full":
         raise ScenarioError(
             f"parallel.tensor with {scenario.training.method} is not supported yet", "training.method", ["full"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from memcalc.errors import ScenarioError
@@ -94,6 +94,7 @@ def read_parallel(top: Fields, task: str, notes: list[str]) -> Parallel:
 def _sensible(found: Parallel, task: str, notes: list[str]) -> Parallel:
     if found.tensor == 1 and found.sequence:
         notes.append("parallel.sequence is ignored: tensors are not split")
+        found = replace(found, sequence=False)
     if task == "infer" and found.data > 1:
         notes.append("parallel.data: every card holds a whole replica and answers for itself; the batch is one card's")
     if task == "infer" and found.offload != "none":
