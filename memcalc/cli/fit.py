@@ -17,6 +17,7 @@ from memcalc.solve.frontier import frontier
 from memcalc.solve.largest import Answer, largest
 from memcalc.solve.models import models_that_fit
 from memcalc.solve.quantities import possible
+from memcalc.solve.replicas import Fewest, fewest_cards
 from memcalc.solve.verdict import verdict
 from memcalc.units import binary
 
@@ -56,12 +57,14 @@ def _all(scenario: Json, chosen: argparse.Namespace) -> int:
     found = [largest(scenario, path, shared=shared) for path in fields]
     models = [] if chosen.field else models_that_fit(scenario, chosen.family, shared=shared)
     card = None if chosen.field else smallest_card(scenario)
+    sharded = None if chosen.field else _sharded(scenario, shared)
     if chosen.json:
         answer = {
             **(as_json(judged) or {}),
             "largest": [_answer_json(one) for one in found],
             "models": [{"model": one.model, **(as_json(one.verdict) or {"refusal": one.refusal})} for one in models],
             "smallest_card": card.gpu.name if card else None,
+            "fewest_cards": {"cards": sharded.cards, "strategy": sharded.strategy} if sharded else None,
         }
         print(json.dumps(answer, indent=2))
         return 0
@@ -74,7 +77,19 @@ def _all(scenario: Json, chosen: argparse.Namespace) -> int:
         print(f"\nlargest model of the family: {fits.name if fits else 'none fits'}")
     if not chosen.field:
         print(f"smallest card: {_card(card) if card else 'none of the catalogue'}")
+    if sharded is not None:
+        print(f"fewest cards of the kind asked about: {sharded.cards:,} (sharded by {sharded.strategy})")
     return 0
+
+
+def _sharded(scenario: Json, shared: Shared) -> Fewest | None:
+    """The fewest cards for a training step that is not spread over several already; None where it cannot be sharded."""
+    if scenario.get("task") != "train" or scenario.get("parallel"):
+        return None
+    try:
+        return fewest_cards(scenario, shared=shared)
+    except MemcalcError:
+        return None
 
 
 def _now(scenario: Json, one: Answer) -> str:
