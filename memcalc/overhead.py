@@ -112,7 +112,7 @@ def overhead(
         _up_to(_times(allocated[2] + base + apart, worst), 2 * MiB),
     )
     context = measured.context_range() if measured else context_bytes(capability)
-    buffers = communication.nccl(scenario.parallel)
+    buffers = communication.nccl(scenario.parallel, training)
     outside = [a + b for a, b in zip(context, buffers, strict=True)]
     device = (reserved[0] + outside[0], reserved[1] + outside[1], reserved[2] + outside[2])
     reasons: tuple[str, ...] = (

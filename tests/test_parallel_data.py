@@ -179,3 +179,17 @@ def test_replay_and_tracer_refuse_what_they_do_not_follow() -> None:
         with pytest.raises(ScenarioError) as caught:
             follow(asked({"data": 8, "strategy": "fsdp2"}))
         assert caught.value.field == "parallel.data"
+
+
+def test_replicas_that_only_answer_do_not_talk_to_each_other() -> None:
+    alone = {"model": {"config": CONFIG}, "task": "infer"}
+    many = memcalc.estimate({**alone, "parallel": {"data": 8}})
+    assert many.overhead["communication"] == 0
+    assert many.peak == memcalc.estimate(alone).peak
+    assert any("whole replica" in said for said in many.assumptions)
+
+
+def test_the_scenario_as_understood_can_be_asked_again() -> None:
+    first = memcalc.estimate(asked({"data": 8, "strategy": "fsdp2", "reshard_after_forward": False}))
+    again = memcalc.estimate(first.scenario)
+    assert (again.peak, again.scenario["parallel"]) == (first.peak, first.scenario["parallel"])

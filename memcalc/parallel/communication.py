@@ -13,9 +13,9 @@ are the low end. Published: 544 MB for a group of two and 688 MB for larger ones
 communicator (issue 864)."""
 
 
-def nccl(parallel: Parallel) -> tuple[int, int, int]:
-    """(low, assumed, high) bytes; nothing for one card."""
-    if parallel.cards == 1:
+def nccl(parallel: Parallel, training: bool) -> tuple[int, int, int]:
+    """(low, assumed, high) bytes; nothing for one card, or for replicas that only answer, each for itself."""
+    if (parallel.cards if training else parallel.tensor) == 1:
         return 0, 0, 0
     return NCCL[0] * MiB, NCCL[1] * MiB, NCCL[2] * MiB
 
