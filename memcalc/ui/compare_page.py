@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 import streamlit as st
 
@@ -13,6 +14,24 @@ from memcalc.ui.form import Json, get
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.words import plain
+
+_LLAMA: Json = {"model": "Llama-3.1-8B", "hardware": {"gpu": "24GB"}}
+
+
+def _trained(method: str) -> Json:
+    return {**_LLAMA, "task": "train", "training": {"method": method, "checkpointing": "full"}}
+
+
+def _read(tokens: int) -> Json:
+    return {**_LLAMA, "task": "infer", "inference": {"prompt_tokens": tokens}}
+
+
+#: What an empty page offers, by the words on its button: the same model on the same card, one thing changed.
+EXAMPLES: Final[dict[str, tuple[Json, ...]]] = {
+    "Full, LoRA and QLoRA": tuple(_trained(method) for method in ("full", "lora", "qlora")),
+    "Training and inference": (_trained("full"), _read(2048)),
+    "Prompts of 2, 8, 32 and 128 thousand tokens": tuple(_read(tokens) for tokens in (2048, 8192, 32768, 131000)),
+}
 
 
 def show() -> None:
@@ -84,12 +103,17 @@ def _unpin(runs: list[Run]) -> None:
 
 
 def _empty() -> None:
-    """Nothing pinned yet: say how it is done."""
+    """Nothing pinned yet: say how it is done, and offer pins to begin with."""
     st.info(
-        "Press **Pin this** on one of these pages, change something, and pin again.",
+        "Press **Pin** on one of the other pages, change something, and pin again: the bars then stand on one axis "
+        "here, with a table of what differs. Or begin with an example:",
         title="Nothing is pinned yet",
         icon=":material/keep:",
     )
+    with st.container(horizontal=True, gap="small", key="examples"):
+        for number, (label, scenarios) in enumerate(EXAMPLES.items()):
+            st.button(label, key=f"example-{number}", icon=":material/keep:", on_click=pins.add, args=scenarios)
     with st.container(horizontal=True, gap="small"):
+        st.page_link("pages/views/fit.py", label="Will it fit?", icon=":material/memory:")
         st.page_link("pages/views/training.py", label="Training", icon=":material/school:")
         st.page_link("pages/views/inference.py", label="Inference", icon=":material/chat:")

@@ -72,7 +72,7 @@ def _table(one: Run) -> str:
     return (
         f'<div class="{wide}"><table>'
         f"<caption><b>{one.title}</b>, at the highest instant of each phase</caption>"
-        f'<thead><tr><th scope="col"></th>{head}</tr></thead>'
+        f"<thead><tr><td></td>{head}</tr></thead>"
         f'<tbody>{body}<tr><th scope="row">total</th>{total}</tr></tbody></table></div>'
     )
 
