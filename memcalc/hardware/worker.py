@@ -1,7 +1,7 @@
 """NVML read in a process of its own, which may hang, crash or be replaced without harm to the one that asks.
 
 A call into the driver cannot be interrupted: where it hangs, the thread that made it is gone for good, and with
-it whatever waits for it. So a small child process makes the calls (``python -m memcalc.hardware.worker``): it
+it whatever waits for it. So a small child process makes the calls (``memcalc.hardware.reading``): it
 answers each line on its standard input with one line of JSON. An answer that does not come in time costs the
 child its life; the next question starts a new one, which also loads the driver's library anew (after an update of
 the driver the old one is of no use). A child that not even a kill can end, because the kernel holds it, is waited
@@ -20,14 +20,13 @@ import threading
 from pathlib import Path
 
 from memcalc.hardware.live import LiveGpus
-from memcalc.hardware.nvml import Reader
 
 PATIENCE = 5.0
 """Seconds to wait for an answer. Without persistence mode the driver takes seconds to begin (nvidia-smi, too)."""
 MOST_STUCK = 2
 LONGEST = 8 * 2**20
 """Characters of one answer at most: 16 devices with 4,096 processes each stay below."""
-COMMAND = (sys.executable, "-m", "memcalc.hardware.worker")
+COMMAND = (sys.executable, "-m", "memcalc.hardware.reading")
 
 
 class Hung(Exception):
@@ -124,17 +123,3 @@ def read_within(patience: float = PATIENCE) -> LiveGpus:
         return LiveGpus(None, (), str(error))
     finally:
         worker.close()
-
-
-def serve() -> None:
-    """The child: a reading for each line, until the asker is gone or a new process would do better."""
-    reader = Reader()
-    for _ in sys.stdin:
-        print(json.dumps(reader.read().as_json()), flush=True)
-        if reader.stale:
-            break
-    reader.close()
-
-
-if __name__ == "__main__":
-    serve()
