@@ -136,8 +136,8 @@ def _tensors(question: Question, program: Decoder, stage: Stage) -> Iterator[Nam
             yield _named(record, count)
     if stage.temporary:
         settings = question.scenario.training
-        step = question.standing(program).step
-        what = step.what or "fp32 copies of the gradients"
+        stands = question.standing(program)
+        what = stands.step.what or ("fp32 copies of the gradients" if stands.copies else "norms of the gradients")
         yield NamedTensor(
             what, "temporary", f"{settings.optimizer} ({settings.optimizer_impl})", (), "", 1, stage.temporary,
             what, source_of(settings.optimizer),

@@ -134,6 +134,7 @@ class Question:
         if training:
             tape = Tape(one_sequence, one_token)
             tape.liger = scenario.training.liger
+            tape.offload = scenario.training.activation_offload
             tape.selective = scenario.training.checkpointing == "selective-ops"
             tape.watch = strategy.watch(scenario.parallel, scenario.precision, scenario.training, program)
             return self._training(program, run, tape)

@@ -45,6 +45,7 @@ def training(rng: random.Random) -> dict[str, Any]:
     )
     found["grad_accumulation"] = rng.choice((1, 1, 1, 2, 4))
     found["zero_grad"] = rng.choice(("set-to-none", "set-to-none", "set-to-none", "keep"))
+    found["activation_offload"] = rng.random() < 0.1
     found["clip_grad"] = rng.random() < 0.1
     found["ema"] = rng.random() < 0.1
     return found

@@ -9,6 +9,7 @@ import pytest
 import memcalc
 from memcalc.allocator.expand import event_log, replay_scenario
 from memcalc.errors import ScenarioError
+from memcalc.formats import Format
 from memcalc.question import Question
 from memcalc.stages import highest
 from memcalc.tensors.ops.fused import chunk_rows
@@ -191,7 +192,7 @@ def test_the_event_log_of_a_generation_and_its_replay() -> None:
 @pytest.mark.parametrize(
     ("training", "field"),
     [
-        ({"activation_offload": True}, "training.activation_offload"),
+        ({"activation_offload": True, "checkpointing": "full"}, "training.activation_offload"),
         ({"method": "prefix"}, "training.method"),
         ({"checkpointing": "selective"}, "training.checkpointing"),
         ({"optimizer": "galore", "optimizer_options": {"rank": 0}}, "training.optimizer_options.rank"),
@@ -202,3 +203,39 @@ def test_what_is_not_supported_yet_says_so(training: dict[str, Any], field: str)
     with pytest.raises(ScenarioError) as caught:
         answer(**training)
     assert caught.value.field == field
+
+
+def test_dora_trains_a_length_for_every_row() -> None:
+    """Four 256 x 256 projections a layer with rank 8: 2 x 8 x 256 values each, and 256 lengths."""
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    plain, dora = (answer(method=one, lora={"r": 8, "targets": targets}) for one in ("lora", "dora"))
+    assert plain.parameters["trainable"] == SQUARES * 2 * 8 * 256
+    assert dora.parameters["trainable"] == plain.parameters["trainable"] + SQUARES * 256
+
+
+def test_selective_ops_keep_more_than_full_checkpointing_and_less_than_none() -> None:
+    scenario = {"model": {"config": CONFIG}, "task": "train", "batch": 4, "seq_len": 512}
+    kept = [
+        memcalc.estimate(scenario | {"training": {"checkpointing": one}}).component_peak["activations"]
+        for one in ("full", "selective-ops", "none")
+    ]
+    assert kept == sorted(kept)
+    # A block keeps 4 results of 256 values a token, 3 of 512 (256 for down), in bf16, and fp32 sums of 4 heads.
+    tokens = 4 * 512
+    results = tokens * (2 * (4 * 256 + 2 * 512 + 256) + 2 * 256 + 4 * 4)
+    assert kept[1] - kept[0] == pytest.approx(4 * results, rel=0.02)
+
+
+def test_offloaded_activations_leave_the_card() -> None:
+    scenario = {"model": {"config": CONFIG}, "task": "train", "batch": 4, "seq_len": 512}
+    found = memcalc.estimate(scenario | {"training": {"activation_offload": True}})
+    assert found.component_peak["activations"] == 0
+    assert memcalc.estimate(scenario).component_peak["activations"] > 4 * 4 * 512 * 256 * 16
+
+
+def test_clipping_takes_a_norm_for_every_gradient() -> None:
+    from memcalc.tensors.tensor import Parameter
+    from memcalc.training.standing import clip_bytes
+
+    parameters = [Parameter("w", (4, 4), Format.FP32, repeat=300)]
+    assert clip_bytes(parameters) == 300 * 512 + 1536 + 512  # 300 norms, 1,200 bytes stacked, their norm

@@ -76,7 +76,8 @@ def _adapter_product(x: Tensor, down: Parameter, up: Parameter) -> list[Tensor]:
     cast_weight(inner, up, compute)
     product = _mm(tape, (inputs, up.shape[0]), compute)
     del identity
-    if tape.saving is not None and not tape.saving.replays:  # a checkpointed block drops what it would keep
+    # A checkpointed block drops what it would keep; offloading takes it away.
+    if tape.offload or (tape.saving is not None and not tape.saving.replays):
         return [ops.to(product, x.format)]
     if tape.saving is None:
         cast.storage.record.component = inner.storage.record.component = "activations"
@@ -114,5 +115,5 @@ def _product(x: Tensor, weight: Parameter, whole: Tensor | None, outputs: int) -
 
     kept = [] if whole is None else [whole]
     return operator(
-        tape, "mm", (x,), (*shape[:-1], outputs), compute, backward, kept, weights=1 if whole is None else 0
+        tape, "mm", (x,), (*shape[:-1], outputs), compute, backward, kept, weights=[weight] if whole is None else []
     )

@@ -39,6 +39,7 @@ class Training:
     base_weights: str | None = None
     loss: str = "standard"
     liger: bool = False
+    activation_offload: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -53,7 +54,7 @@ class Training:
             "clip_grad": self.clip_grad,
             "ema": self.ema,
             "liger": self.liger,
-            "activation_offload": False,
+            "activation_offload": self.activation_offload,
         }
         if self.lora is not None:
             found["lora"] = self.lora.as_dict()

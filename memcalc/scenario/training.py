@@ -44,7 +44,6 @@ def read_training(top: Fields, task: str, notes: list[str]) -> Training:
     base_weights = read.choice("base_weights", BASE_WEIGHTS, BASE_WEIGHTS[0]) if method == "qlora" else None
     if read.get("base_weights") is not None and method != "qlora":
         notes.append("training.base_weights is ignored: training.method is not qlora")
-    read.neutral("activation_offload")
     found = Training(
         method=method,
         optimizer=optimizer,
@@ -60,8 +59,15 @@ def read_training(top: Fields, task: str, notes: list[str]) -> Training:
         base_weights=base_weights,
         loss=read.choice("loss", ("standard", "fused"), "standard"),
         liger=read.flag("liger"),
+        activation_offload=read.flag("activation_offload"),
     )
     read.finish()
+    if found.activation_offload and found.checkpointing != "none":
+        raise ScenarioError(
+            "activation_offload together with checkpointing has no program yet: choose one of them",
+            "training.activation_offload",
+            [False],
+        )
     if task != "train":
         if raw is not None:
             notes.append("training is ignored: the task is infer")

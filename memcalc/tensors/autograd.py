@@ -45,12 +45,13 @@ class Edge:
 class Node:
     """One operator in the graph: its edges to the inputs that need gradients, and what it keeps."""
 
-    __slots__ = ("backward", "checkpoint", "edges", "grads", "kept", "section")
+    __slots__ = ("away", "backward", "checkpoint", "edges", "grads", "kept", "section")
 
     def __init__(self, edges: list[Edge], backward: Backward, slots: int, section: int) -> None:
         self.edges = edges
         self.backward = backward
         self.kept: list[Storage] = []
+        self.away: list[tuple[Shape, Format]] = []  # kept in the computer's memory
         self.checkpoint: tuple[Checkpoint, int, int] | None = None
         self.grads: list[Tensor | None] | None = [None] * slots if slots > 1 else None
         self.section = section
@@ -198,17 +199,17 @@ def operator(
     backward: Backward,
     keeps: Sequence[Tensor] = (),
     keeps_output: bool = False,
-    weights: int = 0,
+    weights: Sequence[Parameter] = (),
 ) -> Tensor:
     """Run one operator: keep what it needs of its inputs, allocate its output, keep that if it must.
 
     ``backward`` takes the gradient of the output and returns one for each input that needs it, in
-    order; it may close over shapes and formats only, never over a tensor. ``weights``: how many parameters it
-    keeps; they live anyway, but a checkpointed block is computed again for them too.
+    order; it may close over shapes and formats only, never over a tensor. ``weights``: the parameters that it
+    keeps.
     """
     node = graph_node(tape, inputs, backward)
-    if node is not None and weights and tape.saving is not None:
-        tape.saving.keep(node, [None] * weights)
+    if node is not None and weights:
+        keep_weights(tape, node, weights)
     if node is not None and keeps:
         keep(tape, node, keeps)
     out = Tensor(result(tape, shape, fmt, op), shape, fmt, node)
@@ -248,9 +249,21 @@ def keep(tape: Tape, node: Node, tensors: Sequence[Tensor]) -> None:
     if tape.saving is not None:
         tape.saving.keep(node, storages)
         return
+    if tape.offload:  # copied to the computer's memory, one by one: nothing of them stays [save_on_cpu]
+        node.away += [(one.shape, one.format) for one in tensors]
+        return
     for storage in storages:
         _mark_kept(storage)
     node.kept.extend(storages)
+
+
+def keep_weights(tape: Tape, node: Node, weights: Sequence[Parameter]) -> None:
+    """Keep parameters for ``node``. They live anyway; but a checkpointed block is computed again for them too, and
+    offloading makes a copy of them like of anything else."""
+    if tape.saving is not None:
+        tape.saving.keep(node, [None] * len(weights))
+    elif tape.offload:
+        node.away += [(one.shape, one.format) for one in weights]
 
 
 def backward(tape: Tape, loss: Tensor, phase: str = "backward") -> None:
@@ -281,7 +294,9 @@ def _run(tape: Tape, node: Node) -> None:
         del frame
     grads, node.grads = node.grads, None
     assert grads is not None
+    returned = [tape.storage(shape, fmt, "copy from the host") for shape, fmt in node.away]
     outs = node.backward(*grads)
+    returned.clear()
     if node.checkpoint is not None:  # what was computed again is only held by the formula that unpacked it
         node.kept = []
     for i, edge in enumerate(node.edges):

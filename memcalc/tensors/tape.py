@@ -95,6 +95,7 @@ class Tape:
         self.nodes: list[Node] = []
         self.grad_enabled = True
         self.liger = False  # fused norms, feed-forwards and rotary positions
+        self.offload = False  # what is kept for backward waits in the computer's memory
         self.selective = False  # checkpointed blocks keep the results of matrix products and attention kernels
         self.autocast: Autocast | None = None
         self.saving: Recomputation | None = None

@@ -38,6 +38,7 @@ class Recipe:
     zero_grad: str = "set-to-none"
     clip_grad: bool = False
     ema: bool = False
+    activation_offload: bool = False
     prompt_tokens: int = 2048
     new_tokens: int = 128
     runtime: str = "transformers"
@@ -78,9 +79,8 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
     for name, size in (scenario.get("parallel") or {}).items():
         if name in ("data", "tensor") and size not in (None, 1):
             raise ScenarioError("the tracer follows one card", f"parallel.{name}", [1])
-    for name in ("liger", "activation_offload"):
-        if task == "train" and train.get(name):
-            raise ScenarioError(f"the tracer does not follow training.{name}", f"training.{name}")
+    if task == "train" and train.get("liger"):
+        raise ScenarioError("the tracer does not follow training.liger", "training.liger")
     if task == "train" and train.get("loss", "standard") != "standard":
         raise ScenarioError("the tracer runs the standard loss only", "training.loss", ["standard"])
     if task == "infer" and (infer.get("weights", "same") != "same" or infer.get("kv_cache", "same") != "same"):
@@ -116,6 +116,7 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         zero_grad=_choice(train.get("zero_grad", "set-to-none"), "training.zero_grad", ("set-to-none", "keep")),
         clip_grad=bool(train.get("clip_grad")),
         ema=bool(train.get("ema")),
+        activation_offload=bool(train.get("activation_offload")),
         prompt_tokens=int(infer.get("prompt_tokens", 2048)),
         new_tokens=int(infer.get("new_tokens", 128)),
         runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),

@@ -35,7 +35,7 @@ def train(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
             if not batch:
                 batch = build.training_batch(model, recipe)
                 _claim_inputs(batch, ledger)
-            with _saved_marked(ledger), _autocast(recipe):
+            with _saved(recipe, ledger), _autocast(recipe):
                 outputs = model(**batch, use_cache=False) if _takes_cache(model) else model(**batch)
                 loss = loss_of(outputs)
                 if recipe.grad_accumulation > 1:
@@ -168,13 +168,22 @@ def _autocast(recipe: Recipe) -> contextlib.AbstractContextManager[Any]:
     return region
 
 
+def _saved(recipe: Recipe, ledger: Ledger) -> contextlib.AbstractContextManager[Any]:
+    """What happens to the tensors that autograd saves in a forward pass: they stay, or go to the host."""
+    if not recipe.activation_offload:
+        return _saved_marked(ledger)
+    offloaded: contextlib.AbstractContextManager[Any] = torch.autograd.graph.save_on_cpu()
+    return offloaded
+
+
 @contextlib.contextmanager
 def _saved_marked(ledger: Ledger) -> Iterator[None]:
     """Claim for the activations whatever autograd saves while entered."""
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         ledger.claim(tensor, "activations")
-        return tensor
+        # A node that held its own result would live in a circle with it, which it does not without hooks.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield

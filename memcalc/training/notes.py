@@ -54,7 +54,9 @@ def training_notes(question: Question, program: Decoder) -> list[str]:
     if settings.clip_grad:
         notes.append("gradient clipping works in place; one norm of 512 bytes a gradient is counted")
     if settings.lora is not None and settings.lora.targets is None:
-        notes.append("LoRA targets are PEFT's usual ones for this model")
+        notes.append(
+            f"adapters on {', '.join(program.peft_targets)}: PEFT's usual targets, or the like where it has none"
+        )
     notes += _method(question, settings) + _optimizer(settings, program) + _kernels(question, settings)
     names = untraced(settings)
     if names:
@@ -66,6 +68,13 @@ def _method(question: Question, settings: Training) -> list[str]:
     notes = []
     if settings.method == "head" and question.model.spec.tied:
         notes.append("the head is tied to the embedding: that table is trained, in both places")
+    if settings.method == "dora":
+        notes.append(
+            "DoRA: the length of each row of the adapted weight is taken anew in every forward pass, with copies of "
+            "the base weight in the adapter's format"
+        )
+        if settings.lora is not None and settings.lora.dropout:
+            notes.append("DoRA with dropout: the copied weights stay until the backward pass; without, they do not")
     if settings.method == "qlora":
         notes.append("embedding, head and norms are upcast to fp32, as PEFT's prepare_model_for_kbit_training does")
         if question.precision.autocast is None:
@@ -97,6 +106,16 @@ def _kernels(question: Question, settings: Training) -> list[str]:
     notes = []
     if settings.checkpointing == "selective-attention":
         notes.append("selective-attention: torch.utils.checkpoint around the attention core of every block")
+    if settings.checkpointing == "selective-ops":
+        notes.append(
+            "selective-ops: torch.utils.checkpoint around every block; create_selective_checkpoint_contexts keeps the "
+            "results of matrix products and of the attention kernels"
+        )
+    if settings.activation_offload:
+        notes.append(
+            "activation offload: torch.autograd.graph.save_on_cpu; what each operator keeps comes back, weights too, "
+            "as a copy of its own for as long as its backward runs"
+        )
     if settings.loss == "fused":
         notes.append(
             "fused loss: Liger's chunks, next_power_of_2(tokens / ceil(vocabulary / hidden size)) rows of logits at a "

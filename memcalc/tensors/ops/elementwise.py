@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memcalc.formats import Format, wider
-from memcalc.tensors.autograd import Source, keep, operator
+from memcalc.tensors.autograd import Source, keep, keep_weights, operator
 from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
@@ -105,14 +105,18 @@ def mul(a: Tensor, b: Source) -> Tensor:
 
     out = operator(tape, "mul", (a, b), shape, fmt, backward, keeps)
     if needs_a and isinstance(b, Parameter):
-        keep_weight(tape, out)
+        keep_weight(tape, out, b)
     return out
 
 
-def keep_weight(tape: Tape, out: Tensor) -> None:
+def keep_weight(tape: Tape, out: Tensor, weight: Parameter) -> None:
     """Keep a weight for ``out``'s backward: it lives anyway, but under checkpointing asking for it is asking for
     what was dropped, so the block is computed again there."""
-    if out.node is not None:
+    if out.node is None:
+        return
+    if tape.offload and tape.saving is None:
+        keep_weights(tape, out.node, (weight,))
+    else:
         keep(tape, out.node, ())
 
 

@@ -29,7 +29,7 @@ def fused_rms_norm(x: Tensor, weight: Parameter) -> Tensor:
         del partial
         return grads
 
-    out = operator(tape, "rms_norm (fused)", (x, weight), shape, x.format, backward, (x,), weights=1)
+    out = operator(tape, "rms_norm (fused)", (x, weight), shape, x.format, backward, (x,), weights=[weight])
     rows = fresh(tape, shape[:-1], Format.FP32, "rstd")
     if out.node is not None:
         keep(tape, out.node, (rows,))

@@ -48,11 +48,11 @@ def _product(
     sources: list[Tensor | Parameter] = [b] if b is not None else []
     sources += [w, x] if weight_first else [x, w]
     keeps = [x] if needs_w else []
-    frozen = 0
+    frozen: list[Parameter] = []
     if needs_x and isinstance(w, Tensor):
         keeps.append(w)
     elif needs_x:
-        frozen = 1
+        frozen = [weight]
     return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps, weights=frozen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc.formats import Format
-from memcalc.tensors.autograd import keep, operator
+from memcalc.tensors.autograd import keep, keep_weights, operator
 from memcalc.tensors.ops.elementwise import Grads, for_autocast, fresh
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -28,6 +28,8 @@ def layer_norm(x: Tensor, weight: Parameter | None, bias: Parameter | None) -> T
     )
     if out.node is not None:
         keep(tape, out.node, statistics)
+        if tape.offload and tape.saving is None:
+            keep_weights(tape, out.node, [one for one in (weight, bias) if one is not None])
     return out
 
 

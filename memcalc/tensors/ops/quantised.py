@@ -66,7 +66,7 @@ def linear_4bit(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -
         return grads
 
     whole = dequantised(tape, weight)
-    out = operator(tape, "mm (4 bits)", (x,), (*shape[:-1], w_shape[0]), fmt, backward, weights=1)
+    out = operator(tape, "mm (4 bits)", (x,), (*shape[:-1], w_shape[0]), fmt, backward, weights=[weight])
     del whole
     if bias is not None:
         out = add(out, bias, in_place=True)

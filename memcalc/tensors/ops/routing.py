@@ -91,7 +91,7 @@ def grouped_product(
         return grads
 
     keeps = [offsets, x] if needs_w else [offsets]
-    frozen = 1 if needs_x else 0
+    frozen = [weight] if needs_x else []
     out = operator(tape, "grouped_mm", (x, weight), (x_shape[0], outputs), fmt, backward, keeps, weights=frozen)
     if biases is None:
         return out
