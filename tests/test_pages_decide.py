@@ -163,13 +163,14 @@ def test_the_current_point_is_found_on_the_map() -> None:
 
 
 def test_the_reach_is_the_solvers() -> None:
-    found, models, card, pair = reach_view.reach(SCENARIO)
-    assert found[0].value == largest(SCENARIO, "batch").value
-    assert models[0].name == "gpt2-xl"
-    assert card is not None
-    assert card.verdict is not None
-    assert card.verdict.fits
-    go.Figure(reach_view.figure(pair, (1, 512)))
+    found = reach_view.reach(SCENARIO)
+    assert found.largest[0].value == largest(SCENARIO, "batch").value
+    assert found.models[0].name == "gpt2-xl"
+    assert found.card is not None
+    assert found.card.verdict is not None
+    assert found.card.verdict.fits
+    assert reach_view.counted(found.cards) == "1 is enough"
+    go.Figure(reach_view.figure(found.pair, (1, 512)))
 
 
 def test_the_cards_are_sorted_and_each_verdict_is_the_estimates() -> None:

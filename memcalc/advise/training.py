@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from memcalc.advise import costs
-from memcalc.advise.changes import Change, Cost, Now, set_to, smaller
+from memcalc.advise.changes import Change, Now, set_to, smaller
 from memcalc.scenario.choices import accepted, known_values
 from memcalc.training.optimizers import IMPLEMENTATIONS
 from memcalc.training.precision import TRAINING
@@ -128,22 +128,21 @@ def _with_method(name: str, precision: str) -> dict[str, str]:
     return {"training__method": name, "precision": f"{half}-mixed"}
 
 
+_SHARED = (("fsdp2", 2), ("fsdp2", 8), ("zero2", 8), ("zero3", 8))
+"""Ways to share a run that stand for the others: an estimate each. ``memcalc.solve.count`` finds the fewest cards."""
+
+
 def _spread(now: Now) -> Iterator[Change]:
     """Over more cards, or into the computer's memory, as far as the core knows how."""
     cards = int(now.get("parallel.data") or 1)
-    strategies = [one for one in costs.SHARDING if _accepts_sharding(one)]
-    for name in strategies:
-        for count in (2 * cards, 4 * cards, 8 * cards):
-            cost: Cost = costs.SHARDING[name]
-            yield set_to(f"{name}-{count}", "parallel", f"{count} cards, {name}", cost, parallel__data=count,
-                         parallel__strategy=name)  # fmt: skip
+    strategies = known_values("parallel.strategy")
+    for name, times in _SHARED if accepted("parallel.data", 2) else ():
+        if name in strategies and not (name == "zero3" and "fsdp2" in strategies):
+            yield set_to(f"{name}-{times * cards}", "parallel", f"{times * cards} cards, {name}", costs.SHARDING[name],
+                         parallel__data=times * cards, parallel__strategy=name)  # fmt: skip
     for name, cost in costs.OFFLOADS.items():
         if now.get("parallel.offload") in (None, "none") and name in known_values("parallel.offload"):
             yield set_to(f"offload-{name}", "offload-states", f"Offload {name}", cost, parallel__offload=name)
-
-
-def _accepts_sharding(name: str) -> bool:
-    return accepted("parallel.data", 2) and accepted("parallel.strategy", name)
 
 
 MAKERS: tuple[Maker, ...] = (_free, _activations, _numbers, _adapters, _spread)

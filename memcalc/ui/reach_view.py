@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,12 +19,24 @@ from memcalc.solve import Answer, Frontier, frontier, largest
 from memcalc.solve.cards import CardVerdict, smallest_card
 from memcalc.solve.models import ModelVerdict, models_that_fit
 from memcalc.solve.quantities import possible
+from memcalc.solve.replicas import MOST, Fewest, fewest_cards
 from memcalc.solve.verdict import understood
 from memcalc.ui.colours import COLOURS
 from memcalc.ui.plain_figure import PlainFigure
+from memcalc.ui.words import plain
 
 ALONG = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-Reach = tuple[list[Answer], list[ModelVerdict], CardVerdict | None, Frontier]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Everything that is searched."""
+
+    largest: list[Answer]
+    models: list[ModelVerdict]
+    card: CardVerdict | None
+    pair: Frontier
+    cards: Fewest | None
 
 
 def reach(scenario: Json, machine: Machine | None = None) -> Reach:
@@ -37,7 +51,12 @@ def _fresh(asked: str, machine: Machine | None = None) -> Reach:
     models = models_that_fit(scenario, None, False, shared)
     length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
     pair = frontier(scenario, "batch", length, ALONG, False, shared)
-    return found, models, smallest_card(scenario, False), pair
+    shared.tapes.clear()
+    fewest = None
+    if scenario.get("task") == "train":
+        with suppress(MemcalcError):  # what cannot be sharded
+            fewest = fewest_cards(scenario, allow_files=False, shared=shared)
+    return Reach(found, models, smallest_card(scenario, False), pair, fewest)
 
 
 _remembered = lru_cache(maxsize=256)(_fresh)
@@ -58,6 +77,13 @@ def rows(scenario: Json, found: list[Answer]) -> list[dict[str, str]]:
             }
         )
     return listed
+
+
+def counted(found: Fewest | None) -> str:
+    """The fewest cards of this kind, in words."""
+    if found is None:
+        return f"no number up to {MOST:,}, sharded over them"
+    return "1 is enough" if found.cards == 1 else f"{found.cards:,}, sharded by {found.strategy}"
 
 
 def _beyond(one: Answer) -> str:
@@ -104,17 +130,21 @@ def words(found: Frontier) -> str:
 def show(scenario: Json, machine: Machine | None) -> None:
     """The tables and the chart."""
     try:
-        found, models, card, pair = reach(scenario, machine)
+        found = reach(scenario, machine)
     except MemcalcError:
         st.caption("Choose a card, or say how much memory is free, to see how far this can be taken.")
         return
-    st.dataframe(rows(scenario, found), hide_index=True, key="reach")
-    fits = next((one for one in models if one.verdict and one.verdict.fits), None)
+    st.dataframe(rows(scenario, found.largest), hide_index=True, key="reach")
+    fits = next((one for one in found.models if one.verdict and one.verdict.fits), None)
+    card, pair = found.card, found.pair
     where = f"{card.gpu.name} ({units.binary(card.gpu.capacity)})" if card else "none of the catalogue"
-    st.markdown(
-        f"Largest model of the family that fits: **{fits.name if fits else 'none'}**.  \n"
-        f"Smallest card for the scenario as it is: **{where}**."
-    )
+    said = [
+        f"Largest model of the family that fits: **{fits.name if fits else 'none'}**.",
+        f"Smallest card for the scenario as it is: **{where}**.",
+    ]
+    if scenario.get("task") == "train":
+        said.append(f"Fewest cards of this kind: **{plain(counted(found.cards))}**.")
+    st.markdown("  \n".join(said))
     filled = understood(scenario, False)
     length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
     if not any(most for _, most in pair.points):
