@@ -43,5 +43,5 @@ def tape_key(scenario: Scenario, spec: DecoderSpec, capability: float, batch: Si
     usual = Training()
     settings = replace(scenario.training, **{name: getattr(usual, name) for name in _STEP_ONLY})
     settings = replace(settings, grad_accumulation=min(2, settings.grad_accumulation))
-    said = repr(replace(scenario, training=settings, hardware=Hardware(), notes=()))
+    said = repr(replace(scenario, training=settings, hardware=Hardware(), expandable_segments=False, notes=()))
     return said, spec, capability, batch, length

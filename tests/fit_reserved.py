@@ -1,7 +1,7 @@
 """What the closed form of ``reserved`` in ``memcalc/overhead.py`` was fitted on: event logs of the symbolic model
 replayed through the simulated caching allocator. Simulated, not measured on a card.
 
-    python tests/fit_reserved.py [samples]
+    python tests/fit_reserved.py [samples [expandable]]
 
 Draws scenarios over the catalogue's models and many settings (the same ones every time), replays each, and prints
 the quantiles of reserved / (allocated + 24 MiB) for each kind of run that the closed form tells apart; 24 MiB stands
@@ -59,14 +59,14 @@ def drawn(draw: random.Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main(samples: int) -> None:
+def main(samples: int, expandable: bool) -> None:
     """Draw, replay, print."""
     draw = random.Random(0)
     ratios: dict[str, list[float]] = {}
     for number in range(samples):
         scenario = drawn(draw)
         try:
-            found, replayed = memcalc.estimate(scenario), replay_scenario(scenario)
+            found, replayed = memcalc.estimate(scenario), replay_scenario(scenario, expandable=expandable)
         except MemcalcError:
             continue
         kind = kind_of(Scenario.read(scenario))
@@ -79,4 +79,4 @@ def main(samples: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600, "expandable" in sys.argv)

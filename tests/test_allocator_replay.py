@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from memcalc.allocator.expand import replay_scenario
 from memcalc.allocator.replay import CachingAllocator, replay, rounded, segment_size
 
 MiB = 1 << 20
@@ -117,3 +118,19 @@ def test_random_runs_keep_the_books_balanced() -> None:
         allocator.release(block)
     assert allocator.allocated == 0
     assert sum(len(pool) for pool in allocator._free.values()) == allocator.segments
+
+
+def test_expandable_segments_grow_by_pages_and_serve_what_needed_a_new_segment() -> None:
+    """By hand: 30 MiB map two pages of 20; when they are free again 50 MiB need one page more, 60 in all. Without
+    expandable segments 30 and 50 MiB are segments of their own: 80. Small requests have pages of 2 MiB."""
+    mib = 1 << 20
+    events = [(30 * mib, 0), (-30 * mib, 0), (50 * mib, 1)]
+    assert replay(events, expandable=True).reserved == 60 * mib
+    assert replay(events).reserved == 80 * mib
+    assert replay([(600, 0)], expandable=True).reserved == 2 * mib
+
+
+def test_expandable_segments_never_reserve_less_than_is_allocated() -> None:
+    found = replay_scenario({"model": "gpt2", "task": "train", "seq_len": 256}, expandable=True)
+    usual = replay_scenario({"model": "gpt2", "task": "train", "seq_len": 256})
+    assert found.allocated <= found.reserved <= usual.reserved * 1.05

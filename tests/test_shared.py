@@ -83,3 +83,11 @@ def test_a_sweeps_components_are_the_estimates_own(model: str, more: dict[str, A
             point |= {"seq_len": length} if axis == "seq_len" else {"inference": {"prompt_tokens": length}}
             found = {name: int(sizes[i, j]) for name, sizes in grid.components.items()}
             assert found == memcalc.estimate(point).at_peak
+
+
+def test_expandable_segments_change_what_is_reserved_and_nothing_else() -> None:
+    one, other = memcalc.estimate(BASE), memcalc.estimate({**BASE, "expandable_segments": True})
+    assert other.peak["tensors"] == one.peak["tensors"]
+    assert other.peak["allocated"] == one.peak["allocated"]
+    assert other.peak["reserved"] < one.peak["reserved"]
+    assert other.scenario["expandable_segments"] is True

@@ -215,7 +215,9 @@ def _train(log: EventLog, question: Question, stages: Sequence[Stage], trained: 
     del gradients
 
 
-def replay_scenario(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -> Replay:
+def replay_scenario(
+    scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, expandable: bool = False
+) -> Replay:
     """``scenario`` through the simulated caching allocator, cuBLAS workspaces included; limited by no card.
 
     >>> found = replay_scenario({"model": "gpt2", "task": "train", "seq_len": 128})
@@ -228,4 +230,4 @@ def replay_scenario(scenario: Mapping[str, Any] | Scenario, allow_files: bool = 
     log = event_log(question)
     starts = [log.starts[name] for name in ("forward", "prefill", "backward") if name in log.starts]
     workspace = workspace_bytes(question.capability, checked.task == "train")
-    return replay(with_workspaces(log.events, starts, rounded(workspace // max(len(starts), 1))))
+    return replay(with_workspaces(log.events, starts, rounded(workspace // max(len(starts), 1))), None, expandable)

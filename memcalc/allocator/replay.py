@@ -98,15 +98,19 @@ class CachingAllocator:
             return None
         rest = block.size - size
         if rest >= MIN_BLOCK if small else rest > SMALL_SIZE:
-            tail = _Block(block.address + size, rest, block.segment_size)
-            tail.previous, tail.next = block, block.next
-            if block.next is not None:
-                block.next.previous = tail
-            block.next, block.size = tail, size
-            self._give(tail, small)
+            self._split(block, size, small)
         block.free = False
         self.allocated += block.size
         return block
+
+    def _split(self, block: _Block, size: int, small: bool) -> None:
+        """Cut a block to ``size``; the rest is free."""
+        tail = _Block(block.address + size, block.size - size, block.segment_size)
+        tail.previous, tail.next = block, block.next
+        if block.next is not None:
+            block.next.previous = tail
+        block.next, block.size = tail, size
+        self._give(tail, small)
 
     def release(self, block: _Block) -> None:
         """Free a block: joined with its free neighbours, kept in its pool."""
@@ -155,6 +159,55 @@ class CachingAllocator:
             self._free[small] = kept
 
 
+class ExpandableAllocator(CachingAllocator):
+    """The same with expandable segments: one range of addresses a pool that grows by whole pages, 2 MiB in the small
+    pool and 20 MiB in the large one; a free block at its end is part of what the growth serves. Every block is split
+    to size [c10/cuda/CUDACachingAllocator.cpp: try_allocate_expandable_block, should_split]."""
+
+    def __init__(self, capacity: int | None = None) -> None:
+        super().__init__(capacity)
+        self._last: dict[bool, _Block | None] = {True: None, False: None}
+
+    def allocate(self, size: int) -> _Block | None:
+        """A block for ``size`` bytes (a multiple of 512), or None when the capacity does not allow it."""
+        small = size <= SMALL_SIZE
+        block = self._take(size, small) or self._grow(size, small)
+        if block is None:
+            return None
+        if block.size - size >= MIN_BLOCK:
+            self._split(block, size, small)
+        block.free = False
+        self.allocated += block.size
+        return block
+
+    def _give(self, block: _Block, small: bool) -> None:
+        super()._give(block, small)
+        if block.next is None:
+            self._last[small] = block
+
+    def _grow(self, size: int, small: bool) -> _Block | None:
+        """Map pages at the end of the pool's range until ``size`` bytes are free there."""
+        page = SMALL_SEGMENT if small else LARGE_SEGMENT
+        last = self._last[small]
+        there = last.size if last is not None and last.free else 0
+        more = -(-(size - there) // page) * page
+        if self.capacity is not None and self.reserved + more > self.capacity:
+            return None
+        self.reserved += more
+        if last is not None and last.free:
+            self._withdraw(last, small)
+            last.size += more
+            return last
+        start = 0 if last is None else last.address + last.size
+        block = _Block(start, more, page)
+        block.previous = last
+        if last is not None:
+            last.next = block
+        self.segments += last is None
+        self._last[small] = block
+        return block
+
+
 def rounded(size: int) -> int:
     """A request as the allocator serves it: ``rounded(1) == 512``, ``rounded(513) == 1024``."""
     return max(MIN_BLOCK, -(-size // MIN_BLOCK) * MIN_BLOCK)
@@ -169,15 +222,16 @@ def segment_size(size: int) -> int:
     return -(-size // SEGMENT_STEP) * SEGMENT_STEP
 
 
-def replay(events: Iterable[tuple[int, int]], capacity: int | None = None) -> Replay:
+def replay(events: Iterable[tuple[int, int]], capacity: int | None = None, expandable: bool = False) -> Replay:
     """Replay ``(signed bytes, storage)`` events: positive allocates the storage, negative frees it.
 
-    ``capacity``: bytes that the allocator may reserve in all; None for no limit.
+    ``capacity``: bytes that the allocator may reserve in all; None for no limit. ``expandable``: with expandable
+    segments.
 
     >>> replay([(600, 0), (3 << 20, 1), (-600, 0)]).reserved == (2 << 20) + (20 << 20)
     True
     """
-    allocator = CachingAllocator(capacity)
+    allocator = ExpandableAllocator(capacity) if expandable else CachingAllocator(capacity)
     blocks: dict[int, tuple[_Block, int]] = {}
     live = tensors = 0
     reserved = allocated = reserved_at = allocated_at = segments = 0

@@ -42,6 +42,7 @@ class Scenario:
     inference: Inference = field(default_factory=Inference)
     hardware: Hardware = field(default_factory=Hardware)
     parallel: Parallel = field(default_factory=Parallel)
+    expandable_segments: bool = False
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -63,6 +64,8 @@ class Scenario:
             "attention": self.attention,
             "attention_mask": self.attention_mask,
         }
+        if self.expandable_segments:
+            found["expandable_segments"] = True
         if self.task == "train":
             found["seq_len"] = self.seq_len
             found["training"] = self.training.as_dict()
@@ -100,7 +103,9 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     parallel = read_parallel(top, task, notes)
     if task == "train":
         check(parallel, training, precision, hardware)
+    expandable = top.flag("expandable_segments")
     top.finish()
     return Scenario(
-        model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, parallel, tuple(notes)
-    )
+        model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, parallel, expandable,
+        tuple(notes),
+    )  # fmt: skip
