@@ -35,15 +35,8 @@ OPTIMIZERS = {
                              "and every step waits for them.", 5, "slower steps while it pages", "2305.14314"),
     "adafactor": Cost("Second moments by row and column, no first: the learning rate has to be found again.", 5,
                       source="1804.04235"),
-    "adam-mini": Cost("One second moment for many weights: like AdamW where it was tried.", 5, source="2406.16793"),
     "lion": Cost("One average in place of two: learning rate and weight decay have to be found again.", 5,
                  source="2302.06675"),
-    "muon": Cost("One average a matrix, with an orthogonalisation each step: learning rates to find again.", 5,
-                 source="Jordan et al. 2024, kellerjordan.github.io/posts/muon"),
-    "galore": Cost("States of projected gradients: a singular value decomposition every few hundred steps.", 5,
-                   source="2403.03507"),
-    "apollo": Cost("States of randomly projected gradients.", 5, source="2412.05270"),
-    "sgd-momentum": Cost("No adaptive step sizes: transformers usually train worse.", 8, source="2302.06675"),
     "sgd": Cost("No memory of earlier gradients: transformers usually train much worse.", 8),
 }  # fmt: skip
 

@@ -55,7 +55,8 @@ def _activations(now: Now) -> Iterator[Change]:
         if value in known and current != value and (current == "none" or value == "full"):
             yield set_to(f"checkpointing-{value}", "checkpointing", title, cost, training__checkpointing=value)
     batch, steps = now.get("batch"), now.get("training.grad_accumulation")
-    for size in sorted({smaller(batch), 1}, reverse=True) if batch > 1 else ():
+    sizes = {1} if batch <= FEW else {smaller(batch), 1}
+    for size in sorted(sizes, reverse=True) if batch > 1 else ():
         total = steps * batch // size
         yield set_to(f"batch-{size}", "batch", f"Micro-batch of {size}, {total} a step", costs.SMALLER_BATCH,
                      batch=size, training__grad_accumulation=total)  # fmt: skip
@@ -68,10 +69,12 @@ def _activations(now: Now) -> Iterator[Change]:
 
 
 def _numbers(now: Now) -> Iterator[Change]:
-    """Formats and optimizers. A change of optimizer keeps no option of the old one."""
+    """Formats and optimizers. A change of optimizer keeps no option of the old one. Beside adapters it is not worth a
+    word: their states are small. The rarer optimizers are on the page Training and in the sweeps."""
     current, precision = now.get("training.optimizer"), now.get("precision")
+    adapters = now.get("training.method") in ("lora", "qlora", "dora")
     for name, cost in costs.OPTIMIZERS.items():
-        if name in IMPLEMENTATIONS and name != current:
+        if name in IMPLEMENTATIONS and name != current and not adapters:
             yield set_to(f"optimizer-{name}", "impl", f"Optimizer {name}", cost, training__optimizer=name,
                          training__optimizer_impl="fused" if "fused" in IMPLEMENTATIONS[name] else None,
                          training__optimizer_options=None)  # fmt: skip
@@ -109,7 +112,7 @@ def _adapters(now: Now) -> Iterator[Change]:
                      **_with_method("qlora", now.get("precision")))  # fmt: skip
     if method in ("lora", "qlora", "dora"):
         rank = now.get("training.lora.r")
-        if rank > 1:
+        if rank >= WIDE:
             yield set_to("rank", "rank", f"LoRA rank {rank // 2}", costs.SMALLER_RANK, training__lora__r=rank // 2)
         if now.get("training.lora.targets") == "all-linear":
             yield set_to("targets", "targets", "Adapters on the usual layers only", costs.FEWER_TARGETS,
@@ -128,16 +131,23 @@ def _with_method(name: str, precision: str) -> dict[str, str]:
     return {"training__method": name, "precision": f"{half}-mixed"}
 
 
-_SHARED = (("fsdp2", 2), ("fsdp2", 8), ("zero2", 8), ("zero3", 8))
-"""Ways to share a run that stand for the others: an estimate each. ``memcalc.solve.count`` finds the fewest cards."""
+FEW = 4
+"""Sequences: a micro-batch of so many goes to one at once, a larger one may be halved as well."""
+WIDE = 64
+"""A LoRA rank from which on half of it is worth an estimate."""
+_SHARED = (("fsdp2", 8), ("zero2", 8), ("zero3", 8))
+"""Ways to share a run that stand for the others; ``memcalc.solve.replicas`` finds the fewest cards."""
 
 
 def _spread(now: Now) -> Iterator[Change]:
     """Over more cards, or into the computer's memory, as far as the core knows how."""
     cards = int(now.get("parallel.data") or 1)
     strategies = known_values("parallel.strategy")
+    # ZeRO-2 leaves frozen weights whole, and stage 3 is FSDP's way of sharing
+    covered = {"zero2"} if now.get("training.method") in ("lora", "qlora", "dora") else set()
+    covered |= {"zero3"} if "fsdp2" in strategies else set()
     for name, times in _SHARED if accepted("parallel.data", 2) else ():
-        if name in strategies and not (name == "zero3" and "fsdp2" in strategies):
+        if name in strategies and name not in covered:
             yield set_to(f"{name}-{times * cards}", "parallel", f"{times * cards} cards, {name}", costs.SHARDING[name],
                          parallel__data=times * cards, parallel__strategy=name)  # fmt: skip
     for name, cost in costs.OFFLOADS.items():
