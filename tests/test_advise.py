@@ -152,3 +152,11 @@ def test_a_smaller_micro_batch_keeps_the_step() -> None:
 def test_bits_of_formats_by_their_names() -> None:
     names = ("int8", "fp8", "nf4-dq", "gptq-4bit-g128", "mxfp4", "gguf:Q4_K_M", "gguf:Q8_0", "q4_0", "same")
     assert [bits(name) for name in names] == [8, 8, 4, 4, 4, 4, 8, 4, 16]
+
+
+def test_a_change_of_the_weights_that_costs_hardly_anything_is_part_of_every_set() -> None:
+    """fp32 weights of 8 B parameters (30 GiB) fit no 24 GB card whatever else is done; in bf16 they do."""
+    scenario = {**INFER, "precision": "fp32"}
+    found = plan(scenario)
+    assert found.fits
+    assert "precision-bf16" in {change.key for change in found.changes}

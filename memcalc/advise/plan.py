@@ -108,9 +108,10 @@ class _Search:
         fixed = [one for one in chosen if one.key in self.weighty]
         name = tuple(one.key for one in fixed)
         if name not in self.hopeless:
-            taken = {one.group for one in fixed}
+            always = (*_compatible(self.minors, fixed), *fixed)
+            taken = {one.group for one in always}
             others = [one for one in self.strongest.values() if one.group not in taken and one.key not in self.weighty]
-            found = self._weigh((*others, *fixed))
+            found = self._weigh((*others, *always))
             self.hopeless[name] = found is not None and not found.fits
         return self.hopeless[name]
 
