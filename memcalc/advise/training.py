@@ -61,7 +61,7 @@ def _activations(now: Now) -> Iterator[Change]:
         yield set_to(f"batch-{size}", "batch", f"Micro-batch of {size}, {total} a step", costs.SMALLER_BATCH,
                      batch=size, training__grad_accumulation=total)  # fmt: skip
     if not now.get("training.activation_offload") and accepted("training.activation_offload", True):
-        yield set_to("offload-activations", "offload", "Activations in main memory", costs.OFFLOAD_ACTIVATIONS,
+        yield set_to("offload-activations", "checkpointing", "Activations in main memory", costs.OFFLOAD_ACTIVATIONS,
                      training__activation_offload=True)  # fmt: skip
     length = now.get("seq_len")
     if length and length >= 256:

@@ -295,6 +295,8 @@ def _run(tape: Tape, node: Node) -> None:
     grads, node.grads = node.grads, None
     assert grads is not None
     returned = [tape.storage(shape, fmt, "copy from the host") for shape, fmt in node.away]
+    if returned:
+        node.kept = returned  # a formula that writes its results over what was kept writes over the copies
     outs = node.backward(*grads)
     returned.clear()
     if node.checkpoint is not None:  # what was computed again is only held by the formula that unpacked it
