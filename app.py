@@ -41,9 +41,11 @@ def main() -> None:
     }
     pages = {heading: listed for heading, listed in sections.items() if listed}
     page = st.navigation(pages, position="top")
-    navigation.phone([one for listed in pages.values() for one in listed], page)
+    listed = [one for section in pages.values() for one in section]
+    navigation.follow(listed)
     carry.over(page.url_path)
     page.run()
+    navigation.phone(listed, page)
 
 
 if __name__ == "__main__":

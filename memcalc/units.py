@@ -19,18 +19,19 @@ _DECIMAL = ((1000**5, "PB"), (1000**4, "TB"), (GB, "GB"), (1000**2, "MB"), (1000
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, never in exponent form: 1.234 -> '1.23', 12.34 -> '12.3', 1234.5 -> '1,234'."""
+    """Three significant digits, never in exponent form: 0.9786 -> '0.979', 1.234 -> '1.23', 12.34 -> '12.3'."""
     if abs(value) >= 99.95:
         return f"{value:,.0f}"
     if abs(value) >= 9.995:
         return f"{value:.1f}"
-    return f"{value:.2f}"
+    return f"{value:.2f}" if abs(value) >= 0.9995 else f"{value:.3f}"
 
 
 def _scaled(size: float, steps: tuple[tuple[int, str], ...]) -> str:
     for factor, name in steps:
-        # 0.9995 of a unit already rounds to 1.00 of it.
-        if abs(size) >= factor * 0.9995:
+        # 0.9995 of a unit already rounds to 1.00 of it; and 1,000 MiB would be a fourth digit: it is 0.977 GiB.
+        least = 999.5 / 1024 if factor % 1024 == 0 and factor > KiB else 0.9995
+        if abs(size) >= factor * least:
             return f"{_digits(size / factor)} {name}"
     return f"{size:,.0f} B"
 

@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 
-from memcalc.ui import colours, figures, formulas, ledger, links, options, words
+from memcalc import units
+from memcalc.ui import colours, figures, formulas, ledger, links, markup, options, words
 from memcalc.ui.state import Settings
 
 GiB = 2**30
@@ -183,3 +184,23 @@ def test_settings_make_the_scenarios_of_the_contract() -> None:
     assert "hardware" not in training
     assert training["training"] == {"method": "lora", "optimizer": "adamw", "checkpointing": "full"}
     assert settings.inference()["inference"] == {"prompt_tokens": 2048, "new_tokens": 128}
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (1002 * 2**20, "0.979 GiB"),  # 1002 / 1024 = 0.9785
+        (999 * 2**20, "999 MiB"),
+        (1023 * 2**20, "0.999 GiB"),
+        (2**30, "1.00 GiB"),
+        (16 * 2**30, "16.0 GiB"),
+        (1000 * 2**30, "0.977 TiB"),
+        (1000, "1,000 B"),  # exact: no rounding to do
+    ],
+)
+def test_sizes_have_three_significant_digits(size: int, shown: str) -> None:
+    assert units.binary(size) == shown
+
+
+def test_a_size_in_a_table_has_gb_on_hover() -> None:
+    assert markup.size(16 * 2**30) == '<span title="17.2 GB">16.0 GiB</span>'

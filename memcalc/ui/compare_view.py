@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -12,6 +12,7 @@ from memcalc.ui import figures
 from memcalc.ui.colours import LABELS
 from memcalc.ui.form import Json
 from memcalc.ui.ledger import Run, shown_parts
+from memcalc.ui.markup import size
 
 TASKS = {"train": "training", "infer": "inference"}
 #: Fields of a scenario in a reader's words; others are shown by their path.
@@ -80,26 +81,28 @@ def _name(path: str) -> str:
     return NAMES.get(path, path.split(".")[-1].replace("_", " "))
 
 
-def sizes(runs: list[Run]) -> list[tuple[str, list[str]]]:
-    """The runs' figures at their highest instant."""
-    rows = [(LABELS[part], [_size(run.peak.parts.get(part, 0)) for run in runs]) for part in shown_parts(runs)]
-    rows.append(("total", [units.binary(run.device) for run in runs]))
+def sizes(runs: list[Run]) -> list[tuple[str, list[str | int]]]:
+    """The runs' figures at their highest instant, sizes in bytes."""
+    rows: list[tuple[str, list[str | int]]] = []
+    rows += [(LABELS[part], [run.peak.parts.get(part, 0) for run in runs]) for part in shown_parts(runs)]
+    rows.append(("total", [run.device for run in runs]))
     rows.append(("highest in the", [run.peak.short for run in runs]))
     rows.append(("range", [" to ".join(units.binary(size) for size in run.range) for run in runs]))
     return rows
 
 
-def _size(size: int) -> str:
-    return units.binary(size) if size else "–"
+def _shown(value: str | int) -> str:
+    """A cell: text made inert, or a size in GiB with GB on hover."""
+    return escape(value) if isinstance(value, str) else size(value)
 
 
-def table(rows: list[tuple[str, list[str]]], caption: str) -> str:
+def table(rows: Sequence[tuple[str, Sequence[str | int]]], caption: str) -> str:
     """A table with a numbered column for each run, as HTML; everything in it is escaped."""
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{number}</th>' for number in range(1, len(rows[0][1]) + 1))
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(value)}</td>" for value in values)}</tr>'
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{_shown(value)}</td>" for value in values)}</tr>'
         for name, values in rows
     )
     return (

@@ -24,6 +24,10 @@ TERMS = {
     "the smallest capacity that a driver reports for a consumer card of that size.",
 }
 
+#: What a page that shows training and inference together speaks of.
+BOTH = ("activations", "optimizer states", "KV cache", "gradient checkpointing", "micro-batch", "workspace", "reserved",
+        "GiB and GB", "16 GB card")  # fmt: skip
+
 
 def row(terms: tuple[str, ...]) -> None:
     """A small button for each term; its explanation opens beside it."""

@@ -67,7 +67,7 @@ def table(runs: list[Run]) -> str:
 def _table(one: Run) -> str:
     head = "".join(_cell("th", escape(bar.phase), bar.highest) for bar in one.bars)
     body = "".join(_rows(one, part) for part in shown_parts([one]))
-    total = "".join(_cell("td", units.binary(bar.total), bar.highest) for bar in one.bars)
+    total = "".join(_cell("td", size(bar.total), bar.highest) for bar in one.bars)
     wide = "mc-wide" if len(one.bars) > 2 else ""
     return (
         f'<div class="{wide}"><table>'
@@ -75,6 +75,11 @@ def _table(one: Run) -> str:
         f"<thead><tr><td></td>{head}</tr></thead>"
         f'<tbody>{body}<tr><th scope="row">total</th>{total}</tr></tbody></table></div>'
     )
+
+
+def size(number: int) -> str:
+    """GiB, and GB on hover; a dash for nothing."""
+    return f'<span title="{units.decimal(number)}">{units.binary(number)}</span>' if number else "–"
 
 
 def _cell(tag: str, text: str, strong: bool) -> str:
@@ -86,9 +91,7 @@ def _cell(tag: str, text: str, strong: bool) -> str:
 def _rows(one: Run, part: str) -> str:
     """A component's row, and under it the arithmetic of its largest figure."""
     how = escape(formula(one, max(one.bars, key=lambda bar: bar.parts[part]), part))
-    sizes = "".join(
-        _cell("td", units.binary(bar.parts[part]) if bar.parts[part] else "–", bar.highest) for bar in one.bars
-    )
+    sizes = "".join(_cell("td", size(bar.parts[part]), bar.highest) for bar in one.bars)
     last = "" if how else "mc-last"
     row = f'<tr class="{last}"><th scope="row">{_swatch(part)}{LABELS[part]}</th>{sizes}</tr>'
     if not how:

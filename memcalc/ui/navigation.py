@@ -11,10 +11,16 @@ KEY = "pages"
 """The menu's key, by which ``assets/style.css`` shows it on narrow screens only, in place of the sidebar's button."""
 
 
+def follow(pages: Sequence[StreamlitPage]) -> None:
+    """Go where the menu was pressed, before the page that is left draws anything."""
+    wanted = st.session_state.get(KEY)
+    for page in pages:
+        if page.title == wanted:
+            # Without query_params, Streamlit refuses to leave a page whose controls are bound to the address.
+            st.switch_page(page, query_params={})
+
+
 def phone(pages: Sequence[StreamlitPage], now: StreamlitPage) -> None:
-    """A menu of all pages, named after the page that is shown."""
-    others = {page.title: page for page in pages}
-    wanted = st.menu_button(now.title, list(others), key=KEY, icon=":material/menu:")
-    if wanted and wanted != now.title:
-        # Without query_params, Streamlit refuses to leave a page whose controls are bound to the address.
-        st.switch_page(others[wanted], query_params={})
+    """A menu of the other pages, named after the page that is shown. It comes last: what hides it on a wide screen
+    is then there already."""
+    st.menu_button(now.title, [page.title for page in pages if page is not now], key=KEY, icon=":material/menu:")

@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from memcalc import units
 from memcalc.ui.colours import COLOURS, LABELS
+from memcalc.ui.markup import size
 from memcalc.ui.timeline_bands import Band, Strip
 from memcalc.ui.timeline_tensors import Row
 from memcalc.ui.timeline_words import phase
@@ -87,15 +88,11 @@ def _phase(strip: Strip, band: Band) -> str:
     name = band.title if band.phase == "decode" else phase(band)
     cells = [
         cell("highest in", escape(top.label) if len(band.steps) > 1 else "–"),
-        cell("in all", f"<b>{_size(top.total)}</b>"),
-        *(cell(LABELS[part], _size(top.parts[part]), "" if top.parts[part] else "mc-none") for part in strip.parts),
+        cell("in all", f"<b>{size(top.total)}</b>"),
+        *(cell(LABELS[part], size(top.parts[part]), "" if top.parts[part] else "mc-none") for part in strip.parts),
     ]
     mark = ' class="mc-top"' if top.highest else ""
     return f'<tr{mark}><th scope="row">{escape(name)}{step}</th>{"".join(cells)}</tr>'
-
-
-def _size(number: int) -> str:
-    return f'<span title="{units.decimal(number)}">{units.binary(number)}</span>' if number else "–"
 
 
 TENSOR_COLUMNS = ("tensor", "count", "shape", "format", "size", "formula", "source")
@@ -104,7 +101,7 @@ TENSOR_COLUMNS = ("tensor", "count", "shape", "format", "size", "formula", "sour
 def tensors(rows: Sequence[Row], what: str) -> str:
     """The tensors of the highest instant, largest first; beyond the first ten behind a fold."""
     total = sum(row.total for row in rows)
-    caption = f"<b>Tensors at the highest instant</b>: {escape(what)}, {_size(total)}, largest first"
+    caption = f"<b>Tensors at the highest instant</b>: {escape(what)}, {size(total)}, largest first"
     shown = [_tensor(row, total) for row in rows]
     text = table(caption, TENSOR_COLUMNS, shown[:FIRST], "mc-tensors")
     rest = rows[FIRST:]
@@ -124,7 +121,7 @@ def _tensor(row: Row, total: int) -> str:
         _known("count", f"{row.count:,}" if row.shape else ""),
         _known("shape", row.shape),
         _known("format", row.format),
-        cell("size", f'<b>{_size(row.total)}</b> <small class="mc-share">{share}</small>'),
+        cell("size", f'<b>{size(row.total)}</b> <small class="mc-share">{share}</small>'),
         _known("formula", row.formula, "mc-formula"),
         _known("source", row.source, "mc-formula"),
     ]

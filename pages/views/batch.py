@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from memcalc.ui import batch_view, controls, frame, keep, timeline_controls, timeline_markup
+from memcalc.ui import batch_view, controls, frame, glossary, keep, timeline_controls, timeline_markup
 
 given = st.query_params.to_dict()
 tools = frame.heading("Batch", "Memory against the batch: a fixed part, and so much for each sequence.")
@@ -17,3 +17,4 @@ with notes:
     frame.link_notes(given, controls.allowed, chosen.settings)
 with tools:
     keep.row("memcalc-batch", batch_view.offers)
+glossary.row(glossary.BOTH)

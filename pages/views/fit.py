@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from memcalc.ui import controls, fit_advice, frame, keep, live, result
+from memcalc.ui import controls, fit_advice, frame, glossary, keep, live, result
 
 given = st.query_params.to_dict()
 tools = frame.heading("Will it fit?", "GPU memory for training a model and for using it, from its architecture.")
@@ -32,3 +32,4 @@ with advice:
     fit_advice.show(chosen.settings)
 with tools:
     keep.row("memcalc-fit", result.picture)
+glossary.row(glossary.BOTH)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from memcalc.ui import controls, frame, keep, timeline_controls, timeline_markup, timeline_view
+from memcalc.ui import controls, frame, glossary, keep, timeline_controls, timeline_markup, timeline_view
 
 given = st.query_params.to_dict()
 tools = frame.heading(
@@ -31,3 +31,4 @@ with notes:
     frame.link_notes(given, lambda: {**controls.allowed(), **timeline_view.allowed(given.get("view"))}, chosen.settings)
 with tools:
     keep.row("memcalc-timeline", timeline_view.picture)
+glossary.row(glossary.BOTH)

@@ -26,7 +26,7 @@ def test_on_a_phone_a_menu_leads_to_every_page_and_loses_nothing(visit: Any) -> 
     page = visit("/?model=gpt2&batch=4", width=390, height=844, has_touch=True)
     page.locator(".st-key-pages button").tap()
     options = page.get_by_role("menuitem").all_inner_texts()
-    assert len(options) >= 6
+    assert len(options) >= 5  # all but the one that is shown
     page.keyboard.press("Escape")
     for name in ("Training", "Timeline", "Will it fit?"):
         page.locator(".st-key-pages button").tap()
