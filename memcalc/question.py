@@ -188,6 +188,12 @@ def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | Non
             )
         return program.peft_targets
     for one in settings.targets:
+        if one in ("lm_head", "embed_out", "embed_tokens", "wte", "embed_in", "word_embeddings"):
+            raise ScenarioError(
+                f"adapters on {one} (embedding or output layer) have no program yet",
+                "training.lora.targets",
+                [*program.linear_names, "all-linear"],
+            )
         if one not in program.linear_names:
             raise ScenarioError(
                 f"the model has no linear layer called {one[:60]!r}",

@@ -58,6 +58,8 @@ SOURCES = {
     "apollo": "apollo_torch 1.0.3, apollo.py and random_projector.py",
     "adamw-8bit": "bitsandbytes, optim/optimizer.py: Optimizer2State.init_state",
     "paged-adamw-8bit": "bitsandbytes, optim/optimizer.py: get_state_buffer",
+    "paged-adamw-32bit": "bitsandbytes, optim/optimizer.py: get_state_buffer",
+    "lion-8bit": "bitsandbytes, optim/optimizer.py: Optimizer1State.init_state",
     "identity matrix": "peft 0.21, tuners/lora/dora.py: get_lora_weight",
     "scaled adapter product": "peft 0.21, tuners/lora/dora.py: get_weight_norm",
     "adapted weight": "peft 0.21, tuners/lora/dora.py: get_weight_norm",

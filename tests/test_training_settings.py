@@ -48,6 +48,13 @@ def test_adamw_8bit_takes_a_byte_a_value_and_keeps_small_tensors_in_fp32() -> No
     assert states(optimizer="adamw-8bit") == large + NORMS * 2 * 1024 + 2 * 1024  # and two code maps
 
 
+def test_lion_8bit_keeps_one_state_and_paged_32_bit_states_are_fp32() -> None:
+    one = SQUARES * (S + S // 64) + WIDE * (W + W // 64) + TABLES * (T + T // 64)
+    assert states(optimizer="lion-8bit") == one + NORMS * 1024 + 1024  # fp32 for norms of 256 values; one code map
+    # 65,536 values lie below the 100,000 from which on states are paged; bf16 weights have fp32 states.
+    assert states(optimizer="paged-adamw-32bit") == SQUARES * 2 * 4 * S + NORMS * 2 * 1024
+
+
 def test_paged_states_lie_outside_torchs_allocator() -> None:
     # From 100,000 values on the states are in managed memory: 131,072 and 262,144 values are, 65,536 are not.
     absmax = SQUARES * 2 * S // 64 + WIDE * 2 * W // 64 + TABLES * 2 * T // 64

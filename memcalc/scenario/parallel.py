@@ -25,7 +25,10 @@ ZERO_PRECISIONS = ("bf16-master", "fp16-master", "bf16", "fp32")
 """DeepSpeed's bf16 and fp16 (fp32 masters), bf16 with bf16_master_weights_and_grads and bf16_optimizer_states, and
 fp32. All 16 bits in fp16 only runs with offloading [runtime/zero/stage_1_and_2.py: _configure_master_weights]."""
 
-FLAT_OPTIMIZERS = ("muon", "galore", "apollo", "adam-mini", "adamw-8bit", "paged-adamw-8bit", "adafactor-hf")
+FLAT_OPTIMIZERS = (
+    "muon", "galore", "apollo", "adam-mini", "adamw-8bit", "paged-adamw-8bit", "paged-adamw-32bit", "lion-8bit",
+    "adafactor-hf",
+)  # fmt: skip
 """Optimizers that need the tensors' own shapes, which ZeRO's flat buffers do not keep (or that were not read with
 them)."""
 

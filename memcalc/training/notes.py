@@ -23,7 +23,9 @@ GUESSED = {"zero1": 0.02, "zero2": 0.02, "zero3": 0.06}
 
 def untraced(settings: Training) -> list[str]:
     """The settings whose rules come from reading source code only: no real run or trace has judged them."""
-    found = [settings.optimizer] if settings.optimizer.endswith("8bit") or settings.optimizer == "apollo" else []
+    found = (
+        [settings.optimizer] if settings.optimizer.endswith(("8bit", "32bit")) or settings.optimizer == "apollo" else []
+    )
     found += ["qlora"] if settings.method == "qlora" else []
     found += ["fused loss"] if settings.loss == "fused" else []
     return found + (["liger"] if settings.liger else [])
@@ -87,11 +89,12 @@ def _method(question: Question, settings: Training) -> list[str]:
 
 def _optimizer(settings: Training, program: Decoder) -> list[str]:
     name = settings.optimizer
-    if name == "paged-adamw-8bit":
+    if name.startswith("paged"):
         counts = [one.count for one in program.parameters if one.trainable for _ in range(one.repeat)]
+        paged = binary(managed_bytes(counts, 4 if name.endswith("32bit") else 1))
         return [
-            f"paged states: {binary(managed_bytes(counts))} lie in managed memory, outside torch's allocator and not "
-            "counted; the driver may keep them on the card while there is room"
+            f"paged states: {paged} lie in managed memory, outside torch's allocator and not counted; the driver may "
+            "keep them on the card while there is room"
         ]
     if name == "galore":
         return ["GaLore: the workspace of the singular value decomposition is not counted"]

@@ -49,6 +49,8 @@ _MORE = {
     "lion": "One running average for each trained weight.",
     "lamb": "Two running averages for each trained weight.",
     "adamw-8bit": "Two running averages in 8 bits each.",
+    "paged-adamw-32bit": "Two running averages in 32 bits, which can move to the computer's own memory.",
+    "lion-8bit": "One running average in 8 bits.",
     "paged-adamw-8bit": "Two running averages in 8 bits each, which can move to the computer's own memory.",
     "muon": "One running average for each weight of a matrix.",
     "adam-mini": "One running average for each trained weight, and one number for each group of them.",

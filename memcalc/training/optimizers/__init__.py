@@ -39,6 +39,8 @@ PROGRAMS: dict[str, tuple[Program, tuple[str, ...]]] = {
     "lamb": (plain.lamb, _UNFUSED),
     "adamw-8bit": (eight_bit.adamw_8bit, ("fused",)),
     "paged-adamw-8bit": (eight_bit.paged_adamw_8bit, ("fused",)),
+    "paged-adamw-32bit": (eight_bit.paged_adamw_32bit, ("fused",)),
+    "lion-8bit": (eight_bit.lion_8bit, ("fused",)),
     "muon": (matrices.muon, _ALL),
     "adam-mini": (factored.adam_mini, _LOOP),
     "galore": (matrices.galore, _LOOP),

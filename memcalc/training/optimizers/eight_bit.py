@@ -1,4 +1,4 @@
-"""AdamW with 8-bit states [bitsandbytes optim/optimizer.py, Optimizer2State.init_state; functional.py].
+"""bitsandbytes' AdamW and Lion [bitsandbytes 0.50 optim/optimizer.py, Optimizer2State.init_state; functional.py].
 
 Each state of a tensor of at least 4096 values takes one byte a value and one fp32 ``absmax`` for each block of 256;
 smaller tensors keep two fp32 states. Two code maps of 256 fp32 values are shared by all tensors of a device. Paged:
@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from memcalc.formats import Format
-from memcalc.training.optimizers.tapes import Slot, Step
+from memcalc.training.optimizers.tapes import Step
 
 BLOCK_VALUES = 256
 """Values that share one absmax."""
@@ -22,38 +22,46 @@ CODE_MAP = 256
 """Entries of the map from bytes to numbers."""
 
 
-def adamw_8bit(step: Step, paged: bool = False) -> None:
-    """Two states a tensor, one kernel that works in place: no temporaries."""
-    for number, slot in enumerate(step.slots):
+def _states(step: Step, names: tuple[str, ...], bits: int = 8, paged: bool = False) -> None:
+    """The states called ``names`` of every tensor; one kernel works in place: no temporaries."""
+    for slot in step.slots:
         count = prod(slot.shape)
-        small = count < SMALLEST
-        fmt = Format.FP32 if small else Format.UINT8
-        for name in ("state1", "state2"):
+        wide = bits == 32 or count < SMALLEST
+        for name in names:
             if not (paged and count >= PAGED_FROM):
-                step.keep(slot, name, slot.shape, fmt)
-        if small:
+                step.keep(slot, name, slot.shape, Format.FP32 if wide else Format.UINT8)
+        if wide:
             continue
-        _maps(step, step.slots[0])
-        blocks = -(-count // BLOCK_VALUES)
-        for name in ("absmax1", "absmax2"):
-            step.keep(slot, name, (blocks,), Format.FP32)
-        del number
+        for number in range(1, len(names) + 1):
+            step.keep(step.slots[0], f"code map {number}", (CODE_MAP,), Format.FP32)
+        for number in range(1, len(names) + 1):
+            step.keep(slot, f"absmax{number}", (-(-count // BLOCK_VALUES),), Format.FP32)
 
 
-def _maps(step: Step, first: Slot) -> None:
-    for name in ("code map 1", "code map 2"):
-        step.keep(first, name, (CODE_MAP,), Format.FP32)
+def adamw_8bit(step: Step) -> None:
+    """Two states a tensor."""
+    _states(step, ("state1", "state2"))
 
 
 def paged_adamw_8bit(step: Step) -> None:
     """The same with large states in managed memory."""
-    adamw_8bit(step, paged=True)
+    _states(step, ("state1", "state2"), paged=True)
 
 
-def managed_bytes(counts: list[int]) -> int:
-    """Bytes of paged states in managed memory, for tensors of so many values: two bytes a value.
+def paged_adamw_32bit(step: Step) -> None:
+    """Two fp32 states a tensor, whatever its format; large ones in managed memory."""
+    _states(step, ("state1", "state2"), bits=32, paged=True)
+
+
+def lion_8bit(step: Step) -> None:
+    """One state a tensor [Optimizer1State.init_state]."""
+    _states(step, ("state1",))
+
+
+def managed_bytes(counts: list[int], size: int = 1) -> int:
+    """Bytes of paged states in managed memory, for tensors of so many values: two states of ``size`` bytes a value.
 
     >>> managed_bytes([1_000_000, 50_000])
     2000000
     """
-    return sum(2 * one for one in counts if one >= PAGED_FROM)
+    return sum(2 * size * one for one in counts if one >= PAGED_FROM)
