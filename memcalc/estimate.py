@@ -11,10 +11,13 @@ from memcalc.architectures.decoder import Decoder
 from memcalc.errors import ScenarioError
 from memcalc.hardware.fit import Device, judge
 from memcalc.hardware.machine import Machine
+from memcalc.inference.notes import generation_report, inference_notes
 from memcalc.models import generic
 from memcalc.overhead import Overhead, overhead
 from memcalc.parallel.notes import parallel_notes
 from memcalc.question import Question
+from memcalc.runtimes import Served, serve
+from memcalc.runtimes.answer import fit_of, overhead_of, settled, stages_of
 from memcalc.scenario import Scenario
 from memcalc.shared import Shared
 from memcalc.stages import Stage, breakdown, component_peaks, highest
@@ -44,6 +47,7 @@ class Estimate:
     fit: dict[str, Any] | None
     ranks: list[dict[str, Any]] | None
     assumptions: list[str]
+    runtime: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The estimate as the contract's JSON object (a copy: change it as you like)."""
@@ -59,7 +63,7 @@ class Estimate:
                 "component_peak": self.component_peak,
                 "phases": self.phases,
                 "overhead": self.overhead,
-                "runtime": None,
+                "runtime": self.runtime,
                 "ranks": self.ranks,
                 "fit": self.fit,
                 "assumptions": self.assumptions,
@@ -92,6 +96,7 @@ class Laid:
     peak: int
     above: Overhead
     device: Device | None
+    served: Served | None = None
 
 
 def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared: Shared | None = None) -> Laid:
@@ -102,14 +107,17 @@ def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared
     device = shared.device(checked.hardware)
     question = Question.read(checked, device.capability if device else 8.0, allow_files, shared)
     program = question.program()
-    stages = laid_out(question, program)
+    served = serve(question, device) if question.serving else None
+    stages = stages_of(served) if served else laid_out(question, program)
     peak = highest(stages)
     if peak > LIMIT:
         raise ScenarioError(f"the scenario needs {binary(peak)}: sizes beyond {binary(LIMIT)} are refused", "batch")
+    if served:
+        return Laid(question, program, stages, peak, overhead_of(served, device, checked.hardware), device, served)
     measured = device.calibration if device else None
-    apart = question.apart(program)
+    apart, ends = question.apart(program), question.kept_ends(program)
     scratch = kernel_scratch(question)
-    above = overhead(peak, spread(question, peak), checked, question.capability, scratch, measured, apart)
+    above = overhead(peak, spread(question, peak), checked, question.capability, scratch, measured, apart, ends)
     return Laid(question, program, stages, peak, above, device)
 
 
@@ -156,20 +164,26 @@ def kernel_scratch(question: Question, batch: Size | None = None, length: Size |
 
 def _assemble(laid: Laid) -> Estimate:
     question, program, stages, above, device = laid.question, laid.program, laid.stages, laid.above, laid.device
-    scenario = question.scenario
+    scenario, served = question.scenario, laid.served
     phases, at_peak, where = _phases(stages)
     training = scenario.task == "train"
-    persistent = question.standing(program).persistent if training else weight_bytes(program)
-    assumptions = list(question.assumptions)
     if training:
-        assumptions += training_notes(question, program)
+        persistent = question.standing(program).persistent
+    else:
+        persistent = served.weights if served else weight_bytes(program)
+    assumptions = list(question.assumptions)
+    assumptions += training_notes(question, program) if training else inference_notes(question)
     assumptions += parallel_notes(question, program)
     fit = None
     if device is not None:
         fit = judge(device, scenario.hardware, above.device)
+        if served:
+            fit = fit_of(served, device, scenario.hardware, above)
         assumptions += device.assumptions
+    if served:
+        assumptions += served.assumptions
     return Estimate(
-        scenario=scenario.as_dict(),
+        scenario=settled(question, served) if served else scenario.as_dict(),
         method=question.model.method,
         parameters=_parameters(question.whole_program(program)),
         persistent=persistent,
@@ -197,6 +211,7 @@ def _assemble(laid: Laid) -> Estimate:
         fit=fit,
         ranks=_ranks(laid),
         assumptions=[*assumptions, *above.reasons],
+        runtime=served.report if served else generation_report(question, program),
     )
 
 

@@ -14,9 +14,13 @@ from memcalc.hardware.machine import Machine
 from memcalc.parallel import lines
 from memcalc.parallel.lines import Line
 from memcalc.question import Question
+from memcalc.runtimes import Served, serve
+from memcalc.runtimes.answer import stages_of
+from memcalc.runtimes.names import named_parts
 from memcalc.scenario import Scenario
 from memcalc.sources import source_of
 from memcalc.stages import Stage, instant
+from memcalc.tensors.ops.quantised import QuantisedParameter
 from memcalc.tensors.tape import COMPONENTS, Record
 from memcalc.tensors.tensor import Parameter
 from memcalc.tensors.timeline import Segment, alive
@@ -78,12 +82,20 @@ def timeline(
     device = device_for(checked.hardware, machine)
     question = Question.read(checked, device.capability if device else 8.0, allow_files)
     program = question.program()
-    stages = laid_out(question, program)
+    served = serve(question, device) if question.serving else None
+    stages = stages_of(served) if served else laid_out(question, program)
     points = tuple(point for stage in stages for point in _points(stage))
     top = max(stages, key=lambda stage: stage.peak)
     totals = [point.total for point in points]
-    tensors = sorted(_tensors(question, program, top), key=lambda one: -one.total)
+    named = served_tensors(question, program, served) if served else _tensors(question, program, top)
+    tensors = sorted(named, key=lambda one: -one.total)
     return Timeline(points, totals.index(max(totals)), tuple(tensors))
+
+
+def served_tensors(question: Question, program: Decoder, served: Served) -> Iterator[NamedTensor]:
+    """What a serving runtime holds, by name: its weights by kind, its cache, its buffer."""
+    for name, component, formula, source, size in named_parts(question, program, served):
+        yield NamedTensor(name, component, "runtime", (), "", 1, size, formula, source)
 
 
 def _points(stage: Stage) -> Iterator[Point]:
@@ -166,6 +178,10 @@ def _standing(question: Question, program: Decoder, stage: Stage) -> Iterator[Na
         record = Record(_bytes(shape, fmt), shape, fmt, "buffer", "weights", 0, name)
         yield _named(record, 1)
     if held is None:
+        if stage.base.get("temporary"):
+            yield NamedTensor("16-bit buffer of the quantised kernel", "temporary", "dequantise", (), "", 1,
+                              stage.base["temporary"], "2 B a value of the largest quantised matrix, and 128 B",
+                              "AutoGPTQ qlinear_exllamav2.py: temp_dq_size")  # fmt: skip
         return
     yield from map(_line, lines.buckets(question.scenario, held))
     if stage.base.get("gradients", 0) > held.buckets:
@@ -204,6 +220,11 @@ def _bytes(shape: tuple[int, ...], fmt: Format) -> int:
 
 
 def _parameter(one: Parameter, component: str, op: str, fmt: Format) -> NamedTensor:
+    if isinstance(one, QuantisedParameter) and component == "weights":
+        parts = " + ".join(f"{piece.name} {piece.formula}" for piece in one.pieces)
+        times = f"{one.repeat:,} × ({parts})" if one.repeat > 1 else parts
+        return NamedTensor(one.name, component, op, one.shape, one.scheme.name, one.repeat, one.bytes(), times,
+                           one.scheme.source)  # fmt: skip
     record = Record(one.bytes(fmt), one.shape, fmt, op, component, 0, one.name)
     return _named(record, one.repeat)
 

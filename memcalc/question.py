@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from memcalc.allocator.unsplit import kept_ends
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Base, Lora, Maker
 from memcalc.architectures.programs import PROGRAMS
@@ -16,10 +17,12 @@ from memcalc.formats import Format
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
 from memcalc.parallel import strategy, tensor
-from memcalc.scenario import LoraSettings, Scenario
+from memcalc.quantisation import SAME, scheme_for
+from memcalc.scenario import SERVERS, LoraSettings, Scenario
 from memcalc.shared import Shared, tape_key
 from memcalc.stages import Stage
 from memcalc.tensors.ops import AttentionCall, chosen_kernel
+from memcalc.tensors.ops.quantised import scratch_bytes
 from memcalc.tensors.tape import Size, Tape
 from memcalc.training.precision import INFERENCE, Precision
 from memcalc.training.standing import Standing, weight_bytes
@@ -84,11 +87,13 @@ class Question:
         return PROGRAMS[spec.family](spec, maker)
 
     def _base(self) -> Base | None:
-        """QLoRA's base: four bits, computed with in the precision's 16-bit format if it has one."""
-        weights = self.scenario.training.base_weights
-        if weights is None:
-            return None
-        return Base(self.precision.autocast or self.precision.weights, weights == "nf4-dq")
+        """Quantised linear layers. QLoRA's base computes in the precision's 16-bit format if it has one."""
+        compute = self.precision.autocast or self.precision.weights
+        if self.scenario.task == "train":
+            scheme = scheme_for(self.scenario.training.base_weights or SAME)
+        else:
+            scheme = scheme_for(self.scenario.inference.weights)
+        return Base(compute, scheme, upcast=self.scenario.task == "train") if scheme else None
 
     def _head_only(self, spec: DecoderSpec) -> tuple[str, ...] | None:
         if self.scenario.task != "train" or self.scenario.training.method != "head":
@@ -138,10 +143,21 @@ class Question:
             tape.selective = scenario.training.checkpointing == "selective-ops"
             tape.watch = strategy.watch(scenario.parallel, scenario.precision, scenario.training, program)
             return self._training(program, run, tape)
-        weights = weight_bytes(program)
+        base = {"weights": weight_bytes(program), "temporary": scratch_bytes(program.parameters)}
         if scenario.inference.runtime == "forward":
-            return forward_stages(program, run, weights, one_sequence, one_token)
-        return generation_stages(program, run, weights, length, new_tokens, one_sequence, one_token)
+            return forward_stages(program, run, base, one_sequence, one_token)
+        store, beams = scenario.inference.kv_cache, scenario.inference.beams
+        run = replace(run, batch=batch * beams, beams=beams)
+        return generation_stages(program, run, base, length, new_tokens, one_sequence and beams == 1, one_token, store)
+
+    def kept_ends(self, program: Decoder) -> int:
+        """What the weights' blocks hold beyond the weights, for inference."""
+        return kept_ends(program.parameters) if self.scenario.task == "infer" else 0
+
+    @property
+    def serving(self) -> bool:
+        """Whether a serving runtime answers, which allocates by a policy of its own."""
+        return self.scenario.task == "infer" and self.scenario.inference.runtime in SERVERS
 
     def _training(self, program: Decoder, run: Run, tape: Tape) -> list[Stage]:
         settings = self.scenario.training

@@ -14,11 +14,13 @@ from memcalc.architectures.spec import DecoderSpec
 from memcalc.breakdowns import breakdowns
 from memcalc.errors import ScenarioError
 from memcalc.estimate import LIMIT, kernel_scratch
-from memcalc.hardware.fit import device_for
+from memcalc.hardware.fit import Device, device_for
 from memcalc.hardware.machine import Machine
 from memcalc.models import generic
 from memcalc.overhead import overhead
 from memcalc.question import Question
+from memcalc.runtimes import serve
+from memcalc.runtimes.answer import held, overhead_of
 from memcalc.scenario import Scenario
 from memcalc.stages import highest
 from memcalc.tensors.tape import COMPONENTS
@@ -94,15 +96,17 @@ def _swept(
     shape = tuple(len(one) for one in values.values())
     if int(np.prod(shape, dtype=object)) > MOST_POINTS:
         raise ScenarioError(f"a sweep has at most {MOST_POINTS:,} points", next(iter(values)))
+    if question.serving:
+        return _served(base, values, shape, device, allow_files, components)
     parts = {name: np.zeros(shape, np.int64) for name in COMPONENTS} if components else None
     tensors = _grid(question, values, shape, parts=parts)
     low, high = _spread(question, values, tensors)
     along = _along(values)
     scratch = kernel_scratch(question, along.get("batch"), along.get("seq_len"))
     measured = device.calibration if device else None
-    above = overhead(
-        tensors, (low, high), base, question.capability, scratch, measured, question.apart(question.program())
-    )
+    program = question.program()
+    apart, ends = question.apart(program), question.kept_ends(program)
+    above = overhead(tensors, (low, high), base, question.capability, scratch, measured, apart, ends)
     return Sweep(
         {name: list(one) for name, one in values.items()},
         tensors,
@@ -111,6 +115,40 @@ def _swept(
         above.device[1],
         above.device[0],
         above.device[2],
+        parts,
+    )
+
+
+def _served(
+    base: Scenario,
+    values: Mapping[str, list[int]],
+    shape: tuple[int, ...],
+    device: Device | None,
+    allow_files: bool,
+    components: bool,
+) -> Sweep:
+    """The grid of a serving runtime: plain arithmetic, so each point by itself."""
+    found = {name: np.zeros(shape, np.int64) for name in ("tensors", "allocated", "reserved", "device", "low", "high")}
+    parts = {name: np.zeros(shape, np.int64) for name in COMPONENTS} if components else None
+    for place in np.ndindex(*shape):
+        point = {name: one[i] for (name, one), i in zip(values.items(), place, strict=True)}
+        question = Question.read(_with(base, point), device.capability if device else 8.0, allow_files)
+        served = serve(question, device)
+        above = overhead_of(served, device, base.hardware)
+        found["tensors"][place] = found["allocated"][place] = above.allocated[1]
+        found["reserved"][place] = above.reserved[1]
+        found["low"][place], found["device"][place], found["high"][place] = above.device
+        if parts is not None:
+            for name, size in held(served).items():
+                parts[name][place] = size
+    return Sweep(
+        {name: list(one) for name, one in values.items()},
+        found["tensors"],
+        found["allocated"],
+        found["reserved"],
+        found["device"],
+        found["low"],
+        found["high"],
         parts,
     )
 

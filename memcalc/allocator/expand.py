@@ -142,10 +142,16 @@ def event_log(question: Question) -> EventLog:
     own there, and the simulated allocator has one."""
     if question.scenario.task == "train" and question.scenario.parallel.shards is not None:
         raise ScenarioError("the replay through the allocator follows one replica only", "parallel.data", [1])
+    if question.serving:
+        runtime = question.scenario.inference.runtime
+        raise ScenarioError(f"{runtime} takes its memory by a plan of its own: there is nothing to replay",
+                            "inference.runtime", ["transformers", "forward"])  # fmt: skip
     program = question.program()
     stages = laid_out(question, program)
     log = EventLog()
     log.begin("load")
+    if stages[0].base.get("temporary"):
+        log.birth(stages[0].base["temporary"])
     for slot in unrolled(program.parameters, None):
         log.birth(slot.parameter.bytes())
     for _, shape, fmt in program.buffers():

@@ -42,7 +42,7 @@ class Decoder:
         self.table = maker.parameter("embedding", spec.vocab, self.embedding_width)
         self.build()
         if not spec.tied:
-            self.head: Linear = Linear(maker.parameter("lm_head.weight", spec.vocab, self.embedding_width))
+            self.head: Linear = Linear(maker.head("lm_head.weight", (spec.vocab, self.embedding_width)))
         else:
             self.head = Linear(self.table)
 
@@ -161,9 +161,12 @@ class Decoder:
         keys = run.past + run.length
         # [transformers masking_utils.py, _ignore_causal_mask_sdpa]
         sliding = window is not None and bool(np.max(keys) >= window)
-        if not (run.eager or run.padded or sliding):
+        room = run.cache.capacity_or_none if run.cache is not None else None
+        if not (run.eager or run.padded or sliding or room is not None):
             return None
-        if window is not None:
+        if room is not None:
+            keys = room if window is None else at_most(room, window)
+        elif window is not None:
             keys = at_most(run.past, window - 1) + run.length
         shape = (1, 1, run.length, keys)
         causal = fresh(tape, shape, Format.BOOL, "causal mask")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from memcalc.architectures.dora import dora_sum
 from memcalc.formats import Format
+from memcalc.quantisation.scheme import Piece, Scheme
 from memcalc.tensors import ops
 from memcalc.tensors.ops.quantised import QuantisedParameter
 from memcalc.tensors.tensor import Parameter, Tensor
@@ -36,10 +37,12 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A frozen base in four bits: the format that it computes in, and whether its scales are quantised too."""
+    """Quantised linear layers: the format that they compute in, and how they are stored. ``upcast``: what is not
+    quantised is in fp32, as PEFT's prepare_model_for_kbit_training makes it."""
 
     compute: Format
-    nested: bool
+    scheme: Scheme
+    upcast: bool = False
 
 
 @dataclass(slots=True)
@@ -54,18 +57,33 @@ class Maker:
     parameters: list[Parameter] = field(default_factory=list)
 
     def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
-        """A parameter of the model. With a quantised base, what is not quantised is upcast to fp32, as PEFT's
-        prepare_model_for_kbit_training does."""
+        """A parameter of the model that no format quantises."""
         trainable = self.lora is None if self.head_only is None else name.startswith(self.head_only)
-        fmt = self.format if self.base is None else Format.FP32
+        fmt = Format.FP32 if self.base is not None and self.base.upcast else self.format
         one = Parameter(name, shape, fmt, repeat, trainable)
         self.parameters.append(one)
         return one
 
-    def _weight(self, name: str, shape: tuple[int, ...], repeat: int) -> Parameter:
+    def weight(self, name: str, shape: tuple[int, int], repeat: int = 1, transposed: bool = False) -> Parameter:
+        """The matrix of a linear layer, quantised if the model is."""
         if self.base is None:
-            return self.parameter(name, *shape, repeat=repeat)
-        one = QuantisedParameter(name, shape, self.base.compute, repeat, self.base.nested)
+            one = self.parameter(name, *shape, repeat=repeat)
+            one.transposed = transposed
+            return one
+        inputs, outputs = shape if transposed else shape[::-1]
+        pieces = self.base.scheme.pieces(inputs, outputs)
+        return self._quantised(name, shape, repeat, pieces, transposed)
+
+    def head(self, name: str, shape: tuple[int, int]) -> Parameter:
+        """The matrix of the output head: few formats quantise it."""
+        pieces = self.base.scheme.head_pieces(shape[1], shape[0]) if self.base is not None else None
+        return self._quantised(name, shape, 1, pieces, False) if pieces else self.parameter(name, *shape)
+
+    def _quantised(
+        self, name: str, shape: tuple[int, int], repeat: int, pieces: tuple[Piece, ...], transposed: bool
+    ) -> Parameter:
+        assert self.base is not None
+        one = QuantisedParameter(name, shape, self.base.compute, repeat, self.base.scheme, pieces, transposed)
         self.parameters.append(one)
         return one
 
@@ -81,7 +99,7 @@ class Maker:
         """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout)."""
         full = f"{path}.{name}"
         shape = (inputs, outputs) if transposed else (outputs, inputs)
-        layer = Linear(self._weight(f"{full}.weight", shape, repeat), transposed)
+        layer = Linear(self.weight(f"{full}.weight", shape, repeat, transposed), transposed)
         if bias:
             layer.bias = self.parameter(f"{full}.bias", outputs, repeat=repeat)
         if self.lora is not None and self.lora.covers(name):
@@ -107,7 +125,7 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         if isinstance(self.weight, QuantisedParameter):
-            result = ops.linear_4bit(x, self.weight, self.bias)
+            result = ops.linear_quantised(x, self.weight, self.bias)
             if self.lora is not None:
                 result = ops.contiguous(result, True)  # PEFT clones the result of a 4-bit layer
         elif self.transposed and self.bias is not None:

@@ -9,8 +9,8 @@ import numpy as np
 from memcalc.formats import Format
 from memcalc.tensors.ops import AttentionCall
 from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Size
-from memcalc.tensors.tensor import Tensor
+from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.tensor import Shape, Tensor
 
 
 @dataclass(slots=True)
@@ -18,7 +18,8 @@ class Run:
     """How one forward pass is made. ``batch`` sequences of ``length`` new tokens, after ``past`` cached ones.
 
     ``padding``: the padding mask (batch, past + length), where it belongs to the caller and outlives the pass.
-    ``split``: over how many cards the hidden states between the layers are divided by their length."""
+    ``beams``: how many of the sequences are candidates for the same text. ``split``: over how many cards the hidden
+    states between the layers are divided by their length."""
 
     batch: Size
     length: Size
@@ -33,6 +34,7 @@ class Run:
     past: Size = 0
     cache: Cache | None = None
     last_logits: bool = False
+    beams: int = 1
     compute: Format = Format.BF16
     split: int = 1
 
@@ -44,11 +46,17 @@ def at_most(size: Size, limit: int) -> Size:
 
 @dataclass(slots=True)
 class Cache:
-    """transformers' DynamicCache: one pair of keys and values for each template block."""
+    """transformers' DynamicCache: one pair of keys and values for each template block. Other caches subclass it
+    (``memcalc.inference.caches``)."""
 
     keys: dict[int, Tensor] = field(default_factory=dict)
     values: dict[int, Tensor] = field(default_factory=dict)
     counters: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def capacity_or_none(self) -> Size | None:
+        """Tokens that a cache of fixed size has room for, which attention then reads under a mask; else None."""
+        return None
 
     def update(self, index: int, key: Tensor, value: Tensor, window: int | None, past: Size) -> tuple[Tensor, Tensor]:
         """Append to layer ``index`` after ``past`` tokens: keys, then values, are copied into a longer tensor. A
@@ -61,18 +69,30 @@ class Cache:
             self.values[index] = self._joined(value, past + length)
         else:
             if index not in self.counters:
-                counter = fresh(key.tape, (1,), Format.INT64, "cumulative length")
-                counter.storage.record.component = "kv_cache"
-                self.counters[index] = counter
+                self.counters[index] = cached(key.tape, (1,), Format.INT64, "cumulative length")
             total = at_most(past, window - 1) + length
             keys, values = self._joined(key, total), self._joined(value, total)
             self.keys[index], self.values[index] = keys, values
         return self.keys[index], self.values[index]
 
+    def fill(
+        self, tape: Tape, index: int, shapes: tuple[Shape, Shape], window: int | None, fmt: Format, first: bool
+    ) -> None:
+        """What layer ``index`` holds before a decode step. ``shapes`` of keys and values: (batch, heads, past, values a
+        head). A sliding layer holds what the last step joined: the whole prompt before the ``first`` step, then one
+        window."""
+        for store, (batch, heads, past, d) in zip((self.keys, self.values), shapes, strict=True):
+            held = past if window is None or first else at_most(past, window)
+            store[index] = cached(tape, (batch, heads, held, d), fmt, "cat (cache)")
+
     @staticmethod
     def _joined(new: Tensor, total: Size) -> Tensor:
         batch, heads, _, d = new.shape
-        shape = (batch, heads, total, d)
-        joined = fresh(new.tape, shape, new.format, "cat (cache)")
-        joined.storage.record.component = "kv_cache"
-        return joined
+        return cached(new.tape, (batch, heads, total, d), new.format, "cat (cache)")
+
+
+def cached(tape: Tape, shape: tuple[Size, ...], fmt: Format, op: str) -> Tensor:
+    """A new tensor that belongs to the cache."""
+    found = fresh(tape, shape, fmt, op)
+    found.storage.record.component = "kv_cache"
+    return found

@@ -13,14 +13,14 @@ from typing import Any
 from memcalc.errors import ScenarioError
 from memcalc.scenario.fields import LARGEST_COUNT, Fields
 from memcalc.scenario.parallel import Parallel, check, read_parallel
-from memcalc.scenario.running import RUNTIMES, read_hardware, read_inference
+from memcalc.scenario.running import RUNTIMES, SERVERS, read_hardware, read_inference
 from memcalc.scenario.settings import Hardware, Inference, LoraSettings, Training
 from memcalc.scenario.training import CHECKPOINTING, METHODS, read_training
 from memcalc.training.optimizers import OPTIONS as OPTIMIZER_OPTIONS
 from memcalc.training.precision import INFERENCE, TRAINING
 
 __all__ = [
-    "ATTENTION", "CHECKPOINTING", "LARGEST_COUNT", "METHODS", "OPTIMIZER_OPTIONS", "RUNTIMES",
+    "ATTENTION", "CHECKPOINTING", "LARGEST_COUNT", "METHODS", "OPTIMIZER_OPTIONS", "RUNTIMES", "SERVERS",
     "Hardware", "Inference", "LoraSettings", "Parallel", "Scenario", "Training",
 ]  # fmt: skip
 

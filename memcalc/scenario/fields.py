@@ -13,9 +13,6 @@ LARGEST_COUNT = 2**31 - 1
 
 ELSEWHERE = {
     # Fields of the contract that this version only understands at their neutral value.
-    "inference.weights": ("same",),
-    "inference.kv_cache": ("same",),
-    "inference.beams": (1,),
 }
 
 

@@ -67,22 +67,29 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """How the generation (or the one forward pass) is made. ``prompt_tokens`` is filled in once the model is known."""
+    """How the generation (or the one forward pass) is made. ``prompt_tokens`` is filled in once the model is known.
+
+    ``server``: the settings of a serving runtime that were given (or found out on the way)."""
 
     prompt_tokens: int | None = None
     new_tokens: int = 128
     runtime: str = "transformers"
     logits: str = "last"
+    weights: str = "same"
+    kv_cache: str = "same"
+    beams: int = 1
+    server: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "weights": "same",
-            "kv_cache": "same",
+            "weights": self.weights,
+            "kv_cache": self.kv_cache,
             "prompt_tokens": self.prompt_tokens,
             "new_tokens": self.new_tokens,
             "runtime": self.runtime,
             "logits": self.logits,
-            "beams": 1,
+            "beams": self.beams,
+            **self.server,
         }
 
 

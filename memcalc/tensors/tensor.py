@@ -60,17 +60,27 @@ class Parameter:
     """A weight of the model; ``repeat`` equal ones stand behind it (one for each repeated block).
 
     It is its own end of the graph: gradients that reach it are gathered in ``buffer`` until all
-    ``uses`` have delivered, then become (or are added to) ``grad``.
+    ``uses`` have delivered, then become (or are added to) ``grad``. ``transposed``: a matrix that lies (inputs,
+    outputs), as Conv1D's does, not (outputs, inputs).
     """
 
-    __slots__ = ("buffer", "format", "grad", "name", "repeat", "shape", "trainable", "uses")
+    __slots__ = ("buffer", "format", "grad", "name", "repeat", "shape", "trainable", "transposed", "uses")
 
-    def __init__(self, name: str, shape: Sequence[int], fmt: Format, repeat: int = 1, trainable: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        fmt: Format,
+        repeat: int = 1,
+        trainable: bool = True,
+        transposed: bool = False,
+    ) -> None:
         self.name = name
         self.shape: tuple[int, ...] = tuple(shape)
         self.format = fmt
         self.repeat = repeat
         self.trainable = trainable
+        self.transposed = transposed
         self.uses = 0
         self.buffer: Tensor | None = None
         self.grad: Tensor | None = None

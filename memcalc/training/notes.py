@@ -33,10 +33,13 @@ def untraced(settings: Training) -> list[str]:
 
 def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
     """(low, high) of the tensors: the point itself, unless a setting was never traced."""
-    if scenario.task != "train":
-        return peak, peak
-    shares = [UNTRACED] if untraced(scenario.training) else []
-    shares += [GUESSED[scenario.parallel.shards]] if scenario.parallel.shards in GUESSED else []
+    if scenario.task == "infer":
+        inference = scenario.inference
+        traced = inference.weights == "same" and inference.kv_cache == "same" and inference.beams == 1
+        shares = [] if traced else [UNTRACED]
+    else:
+        shares = [UNTRACED] if untraced(scenario.training) else []
+        shares += [GUESSED[scenario.parallel.shards]] if scenario.parallel.shards in GUESSED else []
     if not shares:
         return peak, peak
     share = round(sum(shares) * 1000)

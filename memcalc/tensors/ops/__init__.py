@@ -32,7 +32,7 @@ from memcalc.tensors.ops.fused import fused_linear_cross_entropy, fused_rms_norm
 from memcalc.tensors.ops.loss import cross_entropy
 from memcalc.tensors.ops.matmul import batched_product, conv1d, embedding, linear
 from memcalc.tensors.ops.norm import layer_norm, softmax
-from memcalc.tensors.ops.quantised import linear_4bit
+from memcalc.tensors.ops.quantised import linear_quantised
 
 __all__ = [
     "AttentionCall",
@@ -55,7 +55,7 @@ __all__ = [
     "gelu",
     "layer_norm",
     "linear",
-    "linear_4bit",
+    "linear_quantised",
     "mean_last",
     "mul",
     "neg",

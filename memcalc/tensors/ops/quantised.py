@@ -1,63 +1,109 @@
-"""Weights in four bits: what they take, and products with them [bitsandbytes functional.py, autograd/_functions.py].
+"""Products with quantised weights: what they take for a moment.
 
-NF4: two values a byte over the flattened weight, one fp32 ``absmax`` for each block of 64. Doubly quantised: the absmax
-themselves in one byte each, with one fp32 for each 256 of them and an fp32 offset [quantize_4bit, compress_statistics].
+How a weight is stored is its scheme's business (``memcalc.quantisation``); here is what the kernels that compute with
+it allocate. Read in the sources named below, not traced: the libraries' kernels need a GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from memcalc.formats import Format
+from memcalc.quantisation.bitsandbytes import BLOCK, FourBit
+from memcalc.quantisation.scheme import Piece, Scheme
 from memcalc.tensors.autograd import operator
 from memcalc.tensors.ops.elementwise import Grads, add, fresh, to
-from memcalc.tensors.tape import Tape, rounded
+from memcalc.tensors.tape import Size, Tape, rounded
 from memcalc.tensors.tensor import Parameter, Tensor
 
-BLOCK = 64
-"""Values that share one absmax (``blocksize``, bitsandbytes' default on NVIDIA cards)."""
-NESTED_BLOCK = 256
-"""absmax values that share one absmax of their own."""
+AWQ_ROWS = 1024
+"""From this many rows of input on AutoAWQ dequantises the whole weight [awq/modules/linear/gemm.py]."""
+AWQ_SPLITS = 8
+"""Below, its kernel adds up partial results of this many parts of the sum [gemm_forward_cuda, split_k_iters]."""
+
+GPTQ_ROWS = 128
+"""From this many rows of input on AutoGPTQ's kernel for 2, 3 and 8 bits dequantises the whole weight
+[nn_modules/qlinear/qlinear_cuda_old.py: kernel_switch_threshold]."""
 
 
 class QuantisedParameter(Parameter):
-    """A frozen weight in four bits, computed with in ``fmt``. ``nested``: doubly quantised."""
+    """A frozen weight stored as ``pieces`` (``scheme``'s) and computed with in ``fmt``."""
 
-    __slots__ = ("nested",)
+    __slots__ = ("pieces", "scheme")
 
-    def __init__(self, name: str, shape: Sequence[int], fmt: Format, repeat: int, nested: bool) -> None:
-        super().__init__(name, shape, fmt, repeat, trainable=False)
-        self.nested = nested
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        fmt: Format,
+        repeat: int,
+        scheme: Scheme,
+        pieces: tuple[Piece, ...],
+        transposed: bool = False,
+    ) -> None:
+        super().__init__(name, shape, fmt, repeat, trainable=False, transposed=transposed)
+        self.scheme = scheme
+        self.pieces = pieces
 
     def bytes(self, fmt: Format | None = None) -> int:
-        """Packed values, absmax and the code tables of each weight (16 and, if nested, 256 fp32 values).
+        """Its pieces, each rounded as the allocator does."""
+        return int(sum(rounded(one.bytes) for one in self.pieces))
 
-        >>> QuantisedParameter("w", (4096, 4096), Format.BF16, 1, False).bytes()   # 8 MiB, 1 MiB and 512 B
-        9437696
-        """
-        blocks = -(-self.count // BLOCK)
-        packed: int = rounded(-(-self.count // 2)) + rounded(16 * 4)
-        if not self.nested:
-            return packed + int(rounded(blocks * 4))
-        outer = -(-blocks // NESTED_BLOCK)
-        return packed + int(rounded(blocks) + rounded(outer * 4) + rounded(4) + rounded(256 * 4))
+    @property
+    def outputs(self) -> int:
+        """Values of a result's row."""
+        return self.shape[1] if self.transposed else self.shape[0]
 
 
 def dequantised(tape: Tape, weight: QuantisedParameter) -> Tensor:
     """The weight in its compute format, for a moment; doubly quantised scales become fp32 first [dequantize_4bit]."""
-    blocks = -(-weight.count // BLOCK)
-    absmax = fresh(tape, (blocks,), Format.FP32, "absmax") if weight.nested else None
+    absmax = _plain_absmax(tape, weight)
     found = fresh(tape, weight.shape, weight.format, "dequantised weight")
     del absmax
     return found
 
 
-def linear_4bit(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -> Tensor:
-    """bitsandbytes' Linear4bit: x is cast to the compute format, the weight dequantised for the product and dropped,
-    and the result cast back to x's format. Backward dequantises again; nothing but the packed weight is kept."""
-    tape, origin, fmt = x.tape, x.format, weight.format
+def _plain_absmax(tape: Tape, weight: QuantisedParameter) -> Tensor | None:
+    """The scales in fp32, where they are quantised themselves."""
+    if not (isinstance(weight.scheme, FourBit) and weight.scheme.nested):
+        return None
+    return fresh(tape, (-(-weight.count // BLOCK),), Format.FP32, "absmax")
+
+
+def scratch_bytes(parameters: Iterable[Parameter]) -> int:
+    """The buffer that ExLlama's kernel keeps for the largest quantised matrix, in 16 bits
+    [AutoGPTQ qlinear_exllamav2.py: temp_dq_size]."""
+    held = [one.count for one in parameters if isinstance(one, QuantisedParameter) and one.scheme.scratch]
+    return int(rounded(2 * max(held) + 128)) if held else 0
+
+
+def linear_quantised(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -> Tensor:
+    """A linear layer with a quantised weight: x is cast to the compute format, what the kernel needs lives for the
+    product, and the result is cast back to x's format."""
+    origin, fmt = x.format, weight.format
+    kind = weight.scheme.product
+    if kind == "bnb int8":
+        return _int8(x, weight, bias)
     x = to(x, fmt)
-    shape, w_shape = x.shape, weight.shape
+    if kind == "bnb 4-bit":
+        out = _four_bit(x, weight)
+    else:
+        held = _HELD[kind](x, weight)
+        out = fresh(x.tape, (*x.shape[:-1], weight.outputs), fmt, "mm (quantised)")
+        del held
+    if bias is not None:
+        out = add(out, bias, in_place=True)
+    return to(out, origin)
+
+
+def _four_bit(x: Tensor, weight: QuantisedParameter) -> Tensor:
+    """bitsandbytes' Linear4bit: the weight is dequantised for the product and dropped, and again in backward; nothing
+    but the packed weight is kept. A single row without a gradient goes through a kernel that reads the packed weight
+    (gemv_4bit), with plain absmax [autograd/_functions.py: matmul_4bit]."""
+    tape, fmt, shape = x.tape, weight.format, x.shape
+    single = tape.one_sequence and tape.one_token and not tape.grad_enabled
 
     def backward(grad: Tensor) -> Grads:
         whole = dequantised(tape, weight)
@@ -65,9 +111,81 @@ def linear_4bit(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -
         del whole
         return grads
 
-    whole = dequantised(tape, weight)
-    out = operator(tape, "mm (4 bits)", (x,), (*shape[:-1], w_shape[0]), fmt, backward, weights=[weight])
+    whole = _plain_absmax(tape, weight) if single else dequantised(tape, weight)
+    out = operator(tape, "mm (4 bits)", (x,), (*shape[:-1], weight.outputs), fmt, backward, weights=[weight])
     del whole
+    return out
+
+
+def _int8(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -> Tensor:
+    """bitsandbytes' Linear8bitLt: fp16 inputs, searched for outliers, quantised row by row; an int32 product scaled
+    to fp16 [autograd/_functions.py: MatMul8bitLt; functional.py: int8_vectorwise_quant, int8_scaled_mm]. The outlier
+    columns themselves are few and not counted."""
+    tape, origin = x.tape, x.format
+    half = to(x, Format.FP16)
+    magnitude = fresh(tape, half.shape, Format.FP16, "abs (outliers)")
+    outliers = fresh(tape, half.shape, Format.BOOL, "outliers")
+    del magnitude
+    rows = fresh(tape, half.shape[:-1], Format.FP32, "row scales")
+    small = fresh(tape, half.shape, Format.UINT8, "int8 input")
+    del outliers
+    shape = (*x.shape[:-1], weight.outputs)
+    product = fresh(tape, shape, Format.INT32, "int32 product")
+    out = fresh(tape, shape, Format.FP16, "mm (int8)")
+    del product, small, rows, half
     if bias is not None:
         out = add(out, bias, in_place=True)
     return to(out, origin)
+
+
+def _direct(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    return []
+
+
+def _dequantised(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    return [fresh(x.tape, weight.shape, weight.format, "dequantised weight")]
+
+
+def _dequantised_twice(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    """HQQ's PyTorch back end: the unpacked values, and the scaled ones made of them [core/quantize.py: dequantize]."""
+    return [*_dequantised(x, weight), *_dequantised(x, weight)]
+
+
+def _awq(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    return _from_rows(x, weight, AWQ_ROWS, AWQ_SPLITS)
+
+
+def _gptq(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    """AutoGPTQ's kernel for other widths than 4 bits: a short input is multiplied as it is, into an fp32 result."""
+    return _from_rows(x, weight, GPTQ_ROWS, 2)
+
+
+def _from_rows(x: Tensor, weight: QuantisedParameter, least: int, results: int) -> list[Tensor]:
+    """The whole weight from ``least`` rows of input on; fewer need ``results`` times the result's size."""
+    rows: Size = 1
+    for dim in x.shape[:-1]:
+        rows = rows * dim
+    few = results * rows * weight.outputs
+    if isinstance(rows, np.ndarray):
+        count: Size = np.where(rows >= least, weight.count, few)
+    else:
+        count = weight.count if rows >= least else few
+    return [fresh(x.tape, (count,), weight.format, "dequantised weight")]
+
+
+def _fp8(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    """The input in one byte a value, with a scale a row."""
+    return [
+        fresh(x.tape, x.shape, Format.UINT8, "fp8 input"),
+        fresh(x.tape, x.shape[:-1], Format.FP32, "row scales"),
+    ]
+
+
+_HELD = {
+    "direct": _direct,
+    "dequantise": _dequantised,
+    "dequantise twice": _dequantised_twice,
+    "awq": _awq,
+    "gptq": _gptq,
+    "fp8": _fp8,
+}

@@ -1,0 +1,79 @@
+"""What an estimate of inference has to say about its settings, and what transformers would hold for a sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memcalc.architectures.decoder import Decoder
+from memcalc.inference.cache_formats import grouped, plain
+from memcalc.inference.layout import layout, values_per_sequence, values_per_token
+from memcalc.quantisation import scheme_for
+from memcalc.quantisation.scheme import Scheme
+from memcalc.question import Question
+from memcalc.training.standing import weight_bytes
+
+
+def inference_notes(question: Question) -> list[str]:
+    """The assumptions behind the settings of inference, each a sentence."""
+    inference = question.scenario.inference
+    scheme = scheme_for(inference.weights)
+    notes = []
+    if scheme is not None:
+        kept = (
+            "embeddings, norms and biases" if scheme.head_pieces(64, 64) else "embeddings, norms, biases and the head"
+        )
+        notes.append(f"weights: {scheme.label}; {kept} stay in {question.scenario.precision}")
+        if not question.serving:
+            notes += _kernel(scheme)
+    if inference.kv_cache in ("int8", "int4") and not question.serving:
+        notes.append(
+            "QuantizedCache: groups of 64, the newest tokens (up to 127) unquantised, each layer dequantised whole at "
+            "every step; windows of sliding layers are not used"
+        )
+    if inference.kv_cache == "static":
+        notes.append("StaticCache: room for all tokens is taken at the first step")
+    if inference.beams > 1:
+        notes.append(f"beam search: every sequence is run {inference.beams} times at once, from the prompt on")
+    return notes
+
+
+def _kernel(scheme: Scheme) -> list[str]:
+    notes = ["what quantised kernels allocate for a moment was read in their source, not traced: the range is wider"]
+    if scheme.scratch:
+        notes.append(
+            "GPTQ 4 bits: ExLlama's kernel keeps a 16-bit buffer for the largest matrix; Marlin's would not, the range "
+            "goes down to that"
+        )
+    if scheme.name.startswith("exl"):
+        notes.append("EXL2 and EXL3 are computed by ExLlama; cache and activations are taken as in transformers")
+    return notes
+
+
+def generation_report(question: Question, program: Decoder) -> dict[str, Any] | None:
+    """What a generation with transformers keeps: bytes a token and a sequence of the cache, and of the weights."""
+    scenario = question.scenario
+    if scenario.task == "train":
+        return None
+    inference = scenario.inference
+    weights = weight_bytes(program)
+    found: dict[str, Any] = {
+        "name": inference.runtime,
+        "weights": weights,
+        "bits_per_weight": round(8 * weights / sum(one.count * one.repeat for one in program.parameters), 4),
+    }
+    if inference.runtime == "forward":
+        return found
+    size = question.precision.weights.size
+    each = (
+        grouped(int(inference.kv_cache[3:]))
+        if inference.kv_cache in ("int8", "int4")
+        else plain(size, inference.kv_cache)
+    )
+    layers = layout(question.model.spec)
+    tokens = (inference.prompt_tokens or 1) + inference.new_tokens - 1
+    return {
+        **found,
+        "kv_bytes_per_token": float(values_per_token(layers) * each * inference.beams),
+        "kv_bytes_per_sequence": round(values_per_sequence(layers, tokens) * each * inference.beams),
+        "kv_tokens": tokens * scenario.batch * inference.beams,
+    }
