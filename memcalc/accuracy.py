@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from memcalc.estimate import estimate
-from memcalc.measured import Measurement, measurements
+from memcalc.measured import Measurement, figure, measurements
 from memcalc.tensors.tape import COMPONENTS
 
 
@@ -104,18 +104,24 @@ def measured() -> tuple[MeasuredCase, ...]:
     found = []
     for one in measurements():
         answer = estimate(one.scenario, allow_files=False)
-        low, high = answer.range[one.what]
-        found.append(MeasuredCase(one, answer.peak[one.what], low, high))
+        low, point, high = figure(answer, one.what)
+        found.append(MeasuredCase(one, point, low, high))
     return tuple(found)
 
 
-GROUPS = ("training", "training, code differs", "inference", "inference, code differs")
+GROUPS = tuple(
+    f"{kind}{rest}" for kind in ("training", "inference", "vllm's logs", "llama.cpp's logs")
+    for rest in ("", ", code differs")
+)  # fmt: skip
 """Kinds of measurement: of the code that is meant, or of code that does something else besides."""
 
 
 def group_of(case: MeasuredCase) -> str:
     """Which of GROUPS a measurement belongs to."""
-    task = "training" if case.measurement.scenario.get("task") == "train" else "inference"
+    scenario, what = case.measurement.scenario, case.measurement.what
+    task = "training" if scenario.get("task") == "train" else "inference"
+    if what.startswith("runtime."):
+        task = f"{scenario['inference']['runtime']}'s logs"
     return f"{task}, code differs" if case.measurement.differs else task
 
 
