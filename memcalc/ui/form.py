@@ -25,7 +25,8 @@ class Setting:
     """One control. ``path`` is the scenario's field (``"training.optimizer"``); ``key`` names it in a link.
 
     ``shown`` names values on the page (others are shown as they are), ``lines`` explains them; ``only`` limits a
-    setting to fewer values than the core has; ``usual`` is the value that may be left out. ``wish`` is what a
+    setting to fewer values than the core has; ``usual`` is the value that may be left out (unless it is to be ``said``
+    all the same, being no default of the core's). ``wish`` is what a
     switch asks for when it is on. ``when`` says for which scenarios the setting means anything, ``carried``
     that the first page's settings bring it (they shorten what a model has no positions for).
     """
@@ -43,6 +44,7 @@ class Setting:
     only: tuple[Any, ...] | None = None
     when: Callable[[Json], bool] = _always
     carried: bool = False
+    said: bool = False
 
     def name(self, value: Any) -> str:
         """A value as the page and a link write it."""
@@ -90,6 +92,6 @@ def fill(scenario: Json, settings: tuple[Setting, ...], states: Mapping[str, Any
     for setting in settings:
         if setting.key in states and not setting.carried and setting.when(scenario) and setting.supported():
             value = setting.value(states[setting.key])
-            if value != setting.usual or get(scenario, setting.path) is not None:
+            if value != setting.usual or setting.said or get(scenario, setting.path) is not None:
                 scenario = put(scenario, setting.path, value)
     return scenario
