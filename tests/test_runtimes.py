@@ -186,7 +186,7 @@ class TestAll:
         assert answer.as_dict()["runtime"] == answer.runtime
 
     def test_asked_again_as_understood_it_answers_the_same(self, runtime: str) -> None:
-        answer = served(runtime)
+        answer = served(runtime, batch=2)
         again = memcalc.estimate(answer.scenario)
         assert again.peak == answer.peak
         assert again.fit == answer.fit

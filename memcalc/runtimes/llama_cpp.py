@@ -117,7 +117,8 @@ def plan(question: Question, device: Device | None) -> Served:
         limit=limit,
         report=report,
         settings={
-            "n_ctx": setup.n_ctx, "n_ubatch": setup.n_ubatch, "flash_attention": setup.flash,
+            "n_ctx": each if inference.runtime == "ollama" else setup.n_ctx,
+            "n_ubatch": setup.n_ubatch, "flash_attention": setup.flash,
             "gpu_layers": setup.gpu_layers, "parallel": setup.parallel,
         },
         assumptions=(*notes, "compute buffer: within a tenth of published logs; up to 350 MiB for kernels are assumed"),

@@ -22,7 +22,7 @@ Groups = Mapping[str, tuple[Setting, ...]]
 @dataclass(frozen=True)
 class FormPage:
     """A page for one task. ``scenario_of`` turns the controls' states into a scenario; ``more`` says what is
-    worth saying about the answer besides (an HTML block above the chart)."""
+    worth saying about the answer besides (an HTML block above the chart), ``below`` draws what goes under it."""
 
     title: str
     line: str
@@ -30,6 +30,7 @@ class FormPage:
     scenario_of: Callable[[Mapping[str, Any]], Json]
     terms: tuple[str, ...]
     more: Callable[[Json, Run], str] = lambda _scenario, _run: ""
+    below: Callable[[Json, Run], None] = lambda _scenario, _run: None
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -95,6 +96,7 @@ class FormPage:
                 alt=words.alternative([run], card, capacity),
             )
             st.html(markup.table([run]))
+            self.below(scenario, run)
         return run
 
     def actions(self, run: Run | None, scenario: Json) -> None:

@@ -47,6 +47,9 @@ def formula(run: Run, bar: Bar, part: str) -> str:
     estimate, size = run.estimate, bar.parts.get(part, 0)
     scenario, parameters = estimate["scenario"], estimate["parameters"]
     full = estimate.get("component_peak", {}).get(part, size) or size
+    served = _served(estimate)
+    if served and part in ("kv_cache", "temporary", "overhead"):
+        return _of_server(run, served, part, size)
     if part == "weights":
         return _per(size, parameters["total"], "parameters")
     if part in ("gradients", "optimizer") and _shared(scenario):
@@ -64,6 +67,22 @@ def formula(run: Run, bar: Bar, part: str) -> str:
     if part == "temporary":
         return "alive for a moment: inputs, logits, loss, working copies"
     return ""
+
+
+def _served(estimate: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a serving runtime says of itself; None for what transformers runs."""
+    report = estimate.get("runtime") or {}
+    return report if report.get("name") not in ("transformers", "forward", None) else None
+
+
+def _of_server(run: Run, report: Mapping[str, Any], part: str, size: int) -> str:
+    """A server takes its cache and its buffers once."""
+    if part == "kv_cache":
+        return _per(size, int(report["kv_tokens"]), "tokens of room")
+    if part == "temporary":
+        return "compute buffer" if "compute_buffer" in report else "what the trial run needs at its highest"
+    names = {**OVERHEAD_LABELS, "cache": "CUDA graphs", "context": "CUDA context and libraries"}
+    return " + ".join(f"{names[name]} {units.binary(value)}" for name, value in run.overhead.items())
 
 
 def _cache(run: Run, bar: Bar, size: int) -> str:

@@ -123,14 +123,39 @@ def room(scenario: Json, run: Run) -> list[tuple[str, str, str]]:
     return found
 
 
+def _served(report: Json, run: Run) -> list[tuple[str, str, str]]:
+    """What a serving runtime says of itself."""
+    asked = run.estimate["scenario"]["inference"]
+    tokens = int(asked["prompt_tokens"] or 0) + int(asked["new_tokens"])
+    listed = [
+        ("Cache per token", units.binary(report["kv_bytes_per_token"]), "of each sequence"),
+        ("Cache per sequence", units.binary(report["kv_bytes_per_sequence"]), f"at {tokens:,} tokens"),
+        ("Tokens in the cache", f"{report['kv_tokens']:,}", units.binary(run.estimate["component_peak"]["kv_cache"])),
+    ]
+    if "sequences" in report:
+        listed.append(("Users that fit", f"{report['sequences']:,}", f"with {tokens:,} tokens each"))
+        longest = report["max_model_len"]
+        listed.append(("Longest requests that fit", f"{report['max_concurrency']:,.2f}", f"of {longest:,} tokens"))
+        return listed
+    users = int(report["n_ctx"]) // tokens
+    listed.append(("Users that fit", f"{users:,}", f"with {tokens:,} tokens each"))
+    listed.append(("Layers on the card", f"{report['gpu_layers']} of {report['layers']}", "the output counts as one"))
+    listed.append(("File", units.binary(report["file_bytes"]), f"{report['bits_per_weight']:.2f} bits a weight"))
+    return listed
+
+
 def facts(scenario: Json, run: Run) -> str:
     """The cache and the room as a row of figures, in HTML."""
+    report = run.estimate.get("runtime") or {}
+    served = report.get("name") not in ("transformers", "forward", None)
     held = cache(run)
     listed: list[tuple[str, str, str]] = []
-    if held:
+    if served:
+        listed += _served(report, run)
+    elif held:
         listed.append(("Cache per token", units.binary(held.token), "of each sequence" if held.even else "on average"))
         listed.append(("Cache per sequence", units.binary(held.sequence), f"at its {held.tokens:,} tokens"))
-    listed += room(scenario, run)
+    listed += [] if served else room(scenario, run)
     cards = "".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(figure)}<small>{escape(more)}</small></dd></div>"
         for what, figure, more in listed

@@ -3,6 +3,7 @@
 from memcalc.ui import form, inference_settings
 from memcalc.ui.form_controls import base
 from memcalc.ui.form_page import FormPage
+from memcalc.ui.inference_more import below
 from memcalc.ui.inference_room import facts
 
 FormPage(
@@ -12,4 +13,5 @@ FormPage(
     scenario_of=lambda states: form.fill(base(states).inference(), inference_settings.ALL, states),
     terms=("KV cache", "workspace", "reserved", "GiB and GB", "16 GB card"),
     more=facts,
+    below=below,
 ).show()
