@@ -93,7 +93,13 @@ class Question:
             scheme = scheme_for(self.scenario.training.base_weights or SAME)
         else:
             scheme = scheme_for(self.scenario.inference.weights)
-        return Base(compute, scheme, upcast=self.scenario.task == "train") if scheme else None
+        if scheme is None:
+            return None
+        # bitsandbytes replaces linear layers; transformers 5 keeps the experts of a block in one parameter.
+        experts = self.serving or not scheme.product.startswith("bnb")
+        # gpt-oss and its like come with experts in MXFP4 and everything else in 16 bits.
+        linears = scheme.name != "mxfp4" or getattr(self.model.spec, "experts", 1) == 1
+        return Base(compute, scheme, self.scenario.task == "train", experts, linears)
 
     def _head_only(self, spec: DecoderSpec) -> tuple[str, ...] | None:
         if self.scenario.task != "train" or self.scenario.training.method != "head":

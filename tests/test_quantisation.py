@@ -186,3 +186,35 @@ def test_names_of_the_quantised_tensors_sum_to_the_peak() -> None:
         found = memcalc.timeline(asked)
         assert sum(one.total for one in found.tensors) == memcalc.estimate(asked).peak["tensors"]
         assert any(weights in one.format for one in found.tensors)
+
+
+def test_experts_are_quantised_where_the_library_can() -> None:
+    """Mixtral-8x7B: 8 experts of three matrices 4096 × 14336 in each of 32 blocks; AWQ at 4 + 20/128 bits."""
+    experts = 32 * 8 * 3 * 4096 * 14336
+
+    def weights(name: str, runtime: str) -> int:
+        asked = {"model": "Mixtral-8x7B", "inference": {"weights": name, "runtime": runtime}}
+        return memcalc.estimate(asked).at_peak["weights"]
+
+    plain = weights("same", "transformers")
+    # 1.34 billion values of attention besides, in the same format; embedding, head and routers in 16 bits.
+    saved = (2 - (4 + 20 / 128) / 8) * (experts + 32 * 2 * (4096 * 4096 + 4096 * 1024))
+    assert plain - weights("awq-4bit-g128", "transformers") == pytest.approx(saved, rel=1e-3)
+    # bitsandbytes cannot quantise transformers' experts in one tensor; vLLM can.
+    assert weights("nf4", "transformers") > plain * 0.97
+    assert weights("nf4", "vllm") < plain * 0.3
+
+
+def test_gpt_oss_has_only_its_experts_in_mxfp4() -> None:
+    """24 blocks of 32 experts, 2880 × 5760 and 2880 × 2880, at 4.25 bits; the other values in bf16."""
+    asked = {"model": "gpt-oss-20b", "inference": {"weights": "mxfp4"}}
+    answer = memcalc.estimate(asked)
+    experts = 24 * 32 * 3 * 2880 * 2880
+    expected = experts * 4.25 / 8 + (answer.parameters["total"] - experts) * 2
+    assert answer.at_peak["weights"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_published_file_with_experts() -> None:
+    """Qwen/Qwen3-30B-A3B-GGUF in Q4_K_M: 18,556,685,824 bytes, as downloaders check."""
+    found = gguf_file(Question.read({"model": "Qwen3-30B-A3B"}).model.spec, "Q4_K_M")
+    assert found.file_bytes == pytest.approx(18_556_685_824, rel=2e-3)

@@ -20,15 +20,15 @@ def kept_ends(parameters: Iterable[Parameter]) -> int:
 
     Qwen2.5-14B has three matrices of 135 MiB in each of 48 blocks, and each keeps the last of 136 MiB: 144 MiB.
     """
-    return sum(one.repeat * _end(size) for one in parameters for size in _sizes(one))
+    return sum(one.repeat * end(size) for one in parameters for size in sizes(one))
 
 
-def _sizes(one: Parameter) -> list[int]:
+def sizes(one: Parameter) -> list[int]:
     """Bytes of the tensors that a weight is made of."""
     return [piece.bytes for piece in one.pieces] if isinstance(one, QuantisedParameter) else [one.bytes()]
 
 
-def _end(size: int) -> int:
+def end(size: int) -> int:
     """Bytes that a tensor's block holds beyond it (of tensors that share a segment: each one's part)."""
     if size <= SMALL_SIZE:
         return 0

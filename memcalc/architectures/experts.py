@@ -37,8 +37,8 @@ class Experts:
     @classmethod
     def make(cls, maker: Maker, path: str, count: int, hidden: int, width: int, act: str, repeat: int) -> Experts:
         """With their parameters: gate and up (E, 2·width, hidden), down (E, hidden, width)."""
-        gate_up = maker.parameter(f"{path}.gate_up_proj", count, 2 * width, hidden, repeat=repeat)
-        down = maker.parameter(f"{path}.down_proj", count, hidden, width, repeat=repeat)
+        gate_up = maker.experts(f"{path}.gate_up_proj", count, hidden, 2 * width, repeat)
+        down = maker.experts(f"{path}.down_proj", count, width, hidden, repeat)
         return cls(count, width, act, gate_up, down)
 
     @property

@@ -33,9 +33,9 @@ class BiasedExperts(Experts):
 
     @classmethod
     def make(cls, maker: Maker, path: str, count: int, hidden: int, width: int, act: str, repeat: int) -> BiasedExperts:
-        gate_up = maker.parameter(f"{path}.gate_up_proj", count, hidden, 2 * width, repeat=repeat)
+        gate_up = maker.experts(f"{path}.gate_up_proj", count, hidden, 2 * width, repeat, transposed=True)
         gate_up_bias = maker.parameter(f"{path}.gate_up_proj_bias", count, 2 * width, repeat=repeat)
-        down = maker.parameter(f"{path}.down_proj", count, width, hidden, repeat=repeat)
+        down = maker.experts(f"{path}.down_proj", count, width, hidden, repeat, transposed=True)
         down_bias = maker.parameter(f"{path}.down_proj_bias", count, hidden, repeat=repeat)
         return cls(count, width, act, gate_up, down, gate_up_bias, down_bias)
 

@@ -38,11 +38,15 @@ class Lora:
 @dataclass(frozen=True, slots=True)
 class Base:
     """Quantised linear layers: the format that they compute in, and how they are stored. ``upcast``: what is not
-    quantised is in fp32, as PEFT's prepare_model_for_kbit_training makes it."""
+    quantised is in fp32, as PEFT's prepare_model_for_kbit_training makes it. ``experts``: whether experts are quantised
+    as well; where they lie in one tensor with three dimensions, not every library can. ``linears``: whether anything
+    but the experts is."""
 
     compute: Format
     scheme: Scheme
     upcast: bool = False
+    experts: bool = True
+    linears: bool = True
 
 
 @dataclass(slots=True)
@@ -66,12 +70,28 @@ class Maker:
 
     def weight(self, name: str, shape: tuple[int, int], repeat: int = 1, transposed: bool = False) -> Parameter:
         """The matrix of a linear layer, quantised if the model is."""
-        if self.base is None:
+        if self.base is None or not self.base.linears:
             one = self.parameter(name, *shape, repeat=repeat)
             one.transposed = transposed
             return one
         inputs, outputs = shape if transposed else shape[::-1]
         pieces = self.base.scheme.pieces(inputs, outputs)
+        return self._quantised(name, shape, repeat, pieces, transposed)
+
+    def experts(
+        self, name: str, count: int, inputs: int, outputs: int, repeat: int = 1, transposed: bool = False
+    ) -> Parameter:
+        """The matrices of ``count`` experts in one tensor (count, outputs, inputs), or (count, inputs, outputs) if
+        ``transposed``."""
+        shape = (count, inputs, outputs) if transposed else (count, outputs, inputs)
+        if self.base is None or not self.base.experts:
+            one = self.parameter(name, *shape, repeat=repeat)
+            one.transposed = transposed
+            return one
+        pieces = tuple(
+            Piece(piece.name, count * piece.bytes, f"{count:,} × ({piece.formula})")
+            for piece in self.base.scheme.pieces(inputs, outputs)
+        )
         return self._quantised(name, shape, repeat, pieces, transposed)
 
     def head(self, name: str, shape: tuple[int, int]) -> Parameter:
@@ -80,7 +100,7 @@ class Maker:
         return self._quantised(name, shape, 1, pieces, False) if pieces else self.parameter(name, *shape)
 
     def _quantised(
-        self, name: str, shape: tuple[int, int], repeat: int, pieces: tuple[Piece, ...], transposed: bool
+        self, name: str, shape: tuple[int, ...], repeat: int, pieces: tuple[Piece, ...], transposed: bool
     ) -> Parameter:
         assert self.base is not None
         one = QuantisedParameter(name, shape, self.base.compute, repeat, self.base.scheme, pieces, transposed)

@@ -66,7 +66,8 @@ def _inside(parameter: Parameter, rest: str) -> tuple[Kind, int, int, int]:
     last = path.rpartition(".")[2]
     kind = next((KINDS[one] for one in (".".join(path.split(".")[-2:]), last) if one in KINDS), "other")
     if len(parameter.shape) == 3:
-        return kind, parameter.shape[1], parameter.shape[2], parameter.shape[0]
+        count, first, second = parameter.shape
+        return (kind, second, first, count) if parameter.transposed else (kind, first, second, count)
     return kind, *_matrix(parameter), 1
 
 

@@ -23,6 +23,10 @@ def inference_notes(question: Question) -> list[str]:
             "embeddings, norms and biases" if scheme.head_pieces(64, 64) else "embeddings, norms, biases and the head"
         )
         notes.append(f"weights: {scheme.label}; {kept} stay in {question.scenario.precision}")
+        if getattr(question.model.spec, "experts", 1) > 1 and not question.serving and scheme.product.startswith("bnb"):
+            notes.append("experts stay as they are: bitsandbytes quantises linear layers, not experts in one tensor")
+        if getattr(question.model.spec, "experts", 1) > 1 and scheme.name == "mxfp4":
+            notes.append("MXFP4: the experts only, as gpt-oss is published; everything else stays in 16 bits")
         if not question.serving:
             notes += _kernel(scheme)
     if inference.kv_cache in ("int8", "int4") and not question.serving:

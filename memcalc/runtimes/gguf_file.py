@@ -66,7 +66,8 @@ class GgufFile:
 def traits_of(spec: DecoderSpec) -> Traits:
     """What the mixtures' rules ask of a model."""
     family = "falcon" if spec.family.startswith("falcon") else spec.family
-    return Traits(spec.layers, spec.heads // spec.kv_heads, 1, family, spec.tied)
+    experts = int(getattr(spec, "experts", 1))
+    return Traits(spec.layers, spec.heads // spec.kv_heads, experts, family, spec.tied)
 
 
 @lru_cache(maxsize=256)

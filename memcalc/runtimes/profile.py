@@ -14,13 +14,13 @@ SPREAD = 0.5
 """How far the real peak may lie from the estimate, as a share of it: kernels, fusion and versions differ (assumed)."""
 
 
-def activation(spec: DecoderSpec, tokens: int, sequences: int, size: int, divided: int = 1) -> Term:
+def activation(spec: DecoderSpec, tokens: int, sequences: int, size: int, vocab: int) -> Term:
     """Bytes of the trial run: ``tokens`` in one forward pass with values of ``size`` bytes, or ``sequences`` sampled at
     once, whichever is more. In the feed-forward gate and up, their product and the hidden states are alive, residual
     and input beside them. ``divided``: the feed-forward is shared among that many cards."""
     ffn = -(-spec.ffn // divided)
     wide = max(3 * ffn, 2 * spec.heads * spec.head_dim // divided)
     forward = tokens * size * (wide + 3 * spec.hidden)
-    sampling = sequences * spec.vocab * SAMPLER + tokens * size * spec.hidden
+    sampling = sequences * vocab * SAMPLER + tokens * size * spec.hidden
     point = max(forward, sampling)
     return round(point * (1 - SPREAD)), point, round(point * (1 + SPREAD))

@@ -40,7 +40,7 @@ def plan(question: Question, device: Device | None) -> Served:
     per_value = plain(size, inference.kv_cache)
     pages = paged(layers, per_value, PAGE, hybrid=True)
     weights = loaded_bytes(question)
-    work = activation(spec, tokens, sequences, size)
+    work = activation(spec, tokens, sequences, size, question.whole.vocab)
     outside = plus(context_bytes(device.capability) if device else exact(0), (100 * MiB, 300 * MiB, 1024 * MiB))
     needed = question.scenario.batch * pages.blocks(length, tokens) * pages.block
     total = None if device is None else torch_total(device)

@@ -52,7 +52,7 @@ def plan(question: Question, device: Device | None) -> Served:
     per_value = plain(size, inference.kv_cache)
     pages = paged(layers, per_value, PAGE, hybrid=number >= (0, 10))
     weights = loaded_bytes(question)
-    profiled = _given(given.get("activation_bytes")) or activation(spec, tokens, sequences, size)
+    profiled = _given(given.get("activation_bytes")) or activation(spec, tokens, sequences, size, question.whole.vocab)
     outside = _given(given.get("non_torch_bytes")) or NON_TORCH
     graphs = _graphs(spec.layers, number, sequences, eager)
     inside = graphs if number >= (0, 21) else exact(0)
