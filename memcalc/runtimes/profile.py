@@ -17,9 +17,9 @@ SPREAD = 0.5
 def activation(spec: DecoderSpec, tokens: int, sequences: int, size: int, vocab: int) -> Term:
     """Bytes of the trial run: ``tokens`` in one forward pass with values of ``size`` bytes, or ``sequences`` sampled at
     once, whichever is more. In the feed-forward gate and up, their product and the hidden states are alive, residual
-    and input beside them. ``divided``: the feed-forward is shared among that many cards."""
-    ffn = -(-spec.ffn // divided)
-    wide = max(3 * ffn, 2 * spec.heads * spec.head_dim // divided)
+    and input beside them. ``spec`` is one card's part; ``vocab``: the whole vocabulary, whose logits every card gathers.
+    """
+    wide = max(3 * spec.ffn, 2 * spec.heads * spec.head_dim)
     forward = tokens * size * (wide + 3 * spec.hidden)
     sampling = sequences * vocab * SAMPLER + tokens * size * spec.hidden
     point = max(forward, sampling)
