@@ -48,11 +48,10 @@ class Paged:
         return sum(one.pages(length, self.page, in_flight) for one in self.groups)
 
 
-def paged(layers: Sequence[CacheLayer], size: Fraction, page: int, hybrid: bool, divided: int = 1) -> Paged:
+def paged(layers: Sequence[CacheLayer], size: Fraction, page: int, hybrid: bool) -> Paged:
     """``size`` bytes a value, ``page`` tokens a page. ``hybrid``: sliding layers get groups of their own; otherwise all
-    are treated as full attention. ``divided``: heads are shared among that many cards."""
-    heads = max(1, layers[0].heads // divided)
-    width = heads * (layers[0].keys + layers[0].values)
+    are treated as full attention."""
+    width = layers[0].per_token
     layer_page = int(width * page * size)
     windows = Counter(one.window if hybrid else None for one in layers if one.kind != "shared")
     if len(windows) == 1:

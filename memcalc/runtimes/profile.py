@@ -17,8 +17,7 @@ SPREAD = 0.5
 def activation(spec: DecoderSpec, tokens: int, sequences: int, size: int, vocab: int) -> Term:
     """Bytes of the trial run: ``tokens`` in one forward pass with values of ``size`` bytes, or ``sequences`` sampled at
     once, whichever is more. In the feed-forward gate and up, their product and the hidden states are alive, residual
-    and input beside them. ``spec`` is one card's part; ``vocab``: the whole vocabulary, whose logits every card gathers.
-    """
+    and input beside them. ``spec`` is one card's part; ``vocab`` the whole vocabulary, whose logits every card has."""
     wide = max(3 * spec.ffn, 2 * spec.heads * spec.head_dim)
     forward = tokens * size * (wide + 3 * spec.hidden)
     sampling = sequences * vocab * SAMPLER + tokens * size * spec.hidden
