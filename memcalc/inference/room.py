@@ -77,6 +77,10 @@ def _positions(question: Question, tokens: int) -> int | None:
     return min(tokens, most) if tokens > 0 else None
 
 
+MOST_SEQUENCES = 4096
+"""How many sequences the second curve reaches at most, unless more are asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Curves:
     """The cache in bytes, along the context for the sequences asked for and along the sequences for the context asked
@@ -109,16 +113,20 @@ def curves(scenario: Mapping[str, Any], answer: Mapping[str, Any], points: int =
         context = int(report["n_ctx"]) // int(answer["scenario"]["inference"]["parallel"])
     longest = max(context, question.model.spec.max_positions if question.model.method != "generic" else 8 * context)
     lengths = tuple(sorted({max(1, longest * i // points) for i in range(1, points + 1)} | {context}))
-    most = max(16, 4 * batch)
-    counts = tuple(sorted({max(1, most * i // points) for i in range(1, points + 1)} | {1, batch}))
 
     def bytes_of(tokens: int, sequences: int) -> int:
         return round(values_per_sequence(layers, tokens) * size * sequences)
 
     room, fit = None, answer["fit"]
     if fit is not None:
-        # What the cache may take is what it needs now and what is left above that.
-        room = max(0, report.get("needed_kv_cache", answer["component_peak"]["kv_cache"]) + fit["headroom"])
+        # What the cache may take is what it needs now and what is surely left above that.
+        left = fit["headroom"] + answer["peak"]["device"] - answer["range"]["device"][1]
+        if "needed_kv_cache" in report:
+            left = fit["headroom"]
+        room = max(0, report.get("needed_kv_cache", answer["component_peak"]["kv_cache"]) + left)
+    reach = 0 if room is None else 13 * room // (10 * max(1, bytes_of(context, 1)))
+    most = max(16, 4 * batch, min(reach, MOST_SEQUENCES))
+    counts = tuple(sorted({max(1, most * i // points) for i in range(1, points + 1)} | {1, batch}))
     return Curves(
         lengths,
         tuple(bytes_of(one, batch) for one in lengths),

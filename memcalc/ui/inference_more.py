@@ -103,6 +103,8 @@ def _curves(scenario: Json, run: Run) -> None:
         st.info("This run keeps no cache.", icon=":material/info:")
         return
     card, _ = result.card_of([run], get(scenario, "hardware.gpu"))
+    if run.estimate["runtime"]["name"] == "transformers":
+        st.caption("Working memory is taken as it is now; it grows with prompt and batch as well, so that less fits.")
     for name, said in (("context", context_words(found, card)), ("sequences", count_words(found, card))):
         st.markdown(words.plain(said))
         st.plotly_chart(PlainFigure(figure(found, name, card)), key=f"curve-{name}", config=figures.CONFIG, alt=said)
@@ -164,8 +166,11 @@ def figure(found: Curves, which: str, card: str) -> dict[str, Any]:
         top = min(top, max(3 * level, units.gib(ys[xs.index(now)]) * 1.2, 0.1))
         shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level,
                        "line": {"color": LINE, "width": 3, "dash": "dash"}})  # fmt: skip
-        notes.append({"xref": "paper", "x": 0.01, "y": level, "text": f"room on the {card}: {units.binary(found.room)}",
-                      "showarrow": False, "xanchor": "left", "yanchor": "bottom"})  # fmt: skip
+        # The label stands where the curve does not: on the right of a steep one, on the left of a flat one.
+        steep = ys[-1] > 1.5 * found.room
+        notes.append({"xref": "paper", "x": 0.99 if steep else 0.01, "y": level, "showarrow": False,
+                      "text": f"room on the {card}: {units.binary(found.room)}",
+                      "xanchor": "right" if steep else "left", "yanchor": "bottom"})  # fmt: skip
         top = max(top, level * 1.15)
     return {
         "data": data,
