@@ -92,6 +92,8 @@ def others(setting: Setting, scenario: Json) -> list[Any]:
     if setting.kind == "switch":
         return [setting.usual if now != setting.usual else setting.wish]
     values = list(setting.values())
+    if setting.compared is not None:
+        values = [value for value in values if value in setting.compared]
     if setting.kind != "ladder":
         return [value for value in values if value != now]
     half = max((one for one in values if one * 2 <= now), default=None)

@@ -26,7 +26,8 @@ class Setting:
 
     ``shown`` names values on the page (others are shown as they are), ``lines`` explains them; ``only`` limits a
     setting to fewer values than the core has; ``usual`` is the value that may be left out (unless it is to be ``said``
-    all the same, being no default of the core's). ``wish`` is what a
+    all the same, being no default of the core's). ``compared`` limits the values whose effect is shown beside the
+    control: each costs an estimate at every movement of a slider. ``wish`` is what a
     switch asks for when it is on. ``when`` says for which scenarios the setting means anything, ``carried``
     that the first page's settings bring it (they shorten what a model has no positions for).
     """
@@ -45,6 +46,7 @@ class Setting:
     when: Callable[[Json], bool] = _always
     carried: bool = False
     said: bool = False
+    compared: tuple[Any, ...] | None = None
 
     def name(self, value: Any) -> str:
         """A value as the page and a link write it."""

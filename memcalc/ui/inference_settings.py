@@ -16,6 +16,8 @@ WEIGHTS = (
     "same", "int8", "nf4", "nf4-dq", "gptq-4bit-g128", "gptq-8bit-g128", "awq-4bit-g128", "fp8", "fp8-block", "mxfp4",
     "nvfp4", "hqq-4bit-g64", "torchao-int4-g128", "exl2-4bpw", "exl3-3bpw",
 )  # fmt: skip
+WEIGHTS_SHOWN = ("same", "int8", "nf4", "awq-4bit-g128", "fp8")
+"""Those whose effect stands beside the control; the table further down has them all."""
 FILES = (
     "gguf:F16", "gguf:Q8_0", "gguf:Q6_K", "gguf:Q5_K_M", "gguf:Q4_K_M", "gguf:Q4_K_S", "gguf:Q4_0", "gguf:IQ4_XS",
     "gguf:Q3_K_M", "gguf:IQ3_M", "gguf:Q2_K", "gguf:IQ2_M",
@@ -62,7 +64,7 @@ def _other_weights(scenario: Json) -> bool:
 
 LOAD = (
     Setting("runtime", "Runtime", "inference.runtime", "choice", "transformers",
-            "What runs the model: it decides how cache and working memory are taken.", lines=RUNTIMES),
+            "What runs the model: it decides how cache and working memory are taken.", lines=RUNTIMES, compared=()),
     Setting("batch", "Sequences at once", "batch", "ladder", 1,
             "How many conversations or documents are answered together.", options.BATCHES),
     Setting("seq", "Prompt tokens", "inference.prompt_tokens", "ladder", 2048,
@@ -85,10 +87,11 @@ NUMBERS = (
     Setting("infer", "Precision", "precision", "choice", "bf16", "What the model computes in.",
             lines=options.INFERENCE_PRECISIONS),
     Setting("weights", "Weights", "inference.weights", "choice", "same", "How the weights are stored.",
-            shown={"same": "as the precision"}, only=WEIGHTS, when=_other_weights),
+            shown={"same": "as the precision"}, only=WEIGHTS, when=_other_weights, compared=WEIGHTS_SHOWN),
     Setting("gguf", "GGUF file", "inference.weights", "choice", "gguf:Q4_K_M",
             "Which mixture of block types the file is made of.",
-            shown={one: one.removeprefix("gguf:") for one in FILES}, only=FILES, when=_reads_gguf, said=True),
+            shown={one: one.removeprefix("gguf:") for one in FILES}, only=FILES, when=_reads_gguf, said=True,
+            compared=("gguf:Q8_0", "gguf:Q6_K", "gguf:Q5_K_M", "gguf:Q4_K_M", "gguf:Q3_K_M", "gguf:Q2_K")),
     Setting("cache", "KV cache", "inference.kv_cache", "choice", "same", "How the cache is stored.",
             shown={"same": "as the precision"}, only=("same", "fp8", "int8", "int4", "static"), when=_generates),
     Setting("paged", "KV cache", "inference.kv_cache", "choice", "same", "How the cache is stored.",
