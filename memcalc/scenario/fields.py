@@ -11,10 +11,6 @@ from memcalc.errors import ScenarioError
 LARGEST_COUNT = 2**31 - 1
 """The longest dimension taken for batch, lengths and counts: torch indexes larger ones, nobody runs them."""
 
-ELSEWHERE = {
-    # Fields of the contract that this version only understands at their neutral value.
-}
-
 
 class Fields:
     """Reads checked values out of one object of the scenario, under its dotted path."""
@@ -74,17 +70,6 @@ class Fields:
                 f"{self.at(name)} must be true or false, not {shown(value)}", self.at(name), [True, False]
             )
         return value
-
-    def neutral(self, name: str) -> None:
-        """A field that is only understood at its neutral value so far."""
-        value = self.get(name)
-        allowed = ELSEWHERE[self.at(name)]
-        if value is not None and not any(type(value) is type(one) and value == one for one in allowed):
-            raise ScenarioError(
-                f"{self.at(name)} = {shown(value)} is not supported yet",
-                self.at(name),
-                [one for one in allowed if one is not None],
-            )
 
     def finish(self, known: Sequence[str] = ()) -> None:
         for name in self.raw:
