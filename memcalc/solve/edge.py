@@ -2,9 +2,10 @@
 
 Why one edge is enough: along a batch, a length or a rank every tensor of a program is a product of sizes, rounded up
 to 512 bytes, so none becomes smaller; what is alive at an instant is the same list of tensors, so no instant becomes
-lower; neither does the highest, nor what is derived from it. This holds as long as the program takes one path. It
-takes another at a batch or a length of 1 (reshapes copy or not) and where a window is full, and a chunk of the fused
-loss is a power of two. There a larger value may need less; the caller looks at a grid above the edge and says so.
+lower, and neither does the highest. What the allocator adds follows a fitted curve. This holds as long as the program
+takes one path. It takes another at a batch or a length of 1 (reshapes copy or not) and where a window is full, and a
+chunk of the fused loss is a power of two. There a larger value may need less; the caller looks at a grid above the edge
+and says so. In any case the value found fits, and the next does not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 
 from memcalc.errors import MemcalcError
 
+PATIENCE = 20
+"""Looks after which the straight line is given up for halves: a curve with a knee can keep it guessing."""
 Excess = Callable[[int], int]
 """Bytes above the limit at a value; MemcalcError where the value is impossible."""
 
@@ -87,7 +90,10 @@ class _Search:
             return low
         crossing = self._crossing()
         if not self.bounded:
-            return min(high, max(low, 8 * self.good if crossing is None else crossing))
+            leap = crossing is None or self.looked > PATIENCE // 2
+            return min(high, max(low, crossing or 0, 8 * self.good if leap else 0))
+        if self.looked > PATIENCE:
+            return (low + high) // 2
         if crossing is None or self.slow >= 2 or (crossing > high and self.bad in self.refused):
             self.slow = 0
             # Of wide stretches the geometric middle, since most edges lie low.
