@@ -20,7 +20,8 @@ def command(scenario: Mapping[str, Any], hub: str) -> str | None:
     """The command line for a scenario as an estimate gives it back (defaults filled in); ``hub`` names the model
     (``org/name``). None for transformers, which is called from Python.
 
-    >>> command({"precision": "bf16", "inference": {"runtime": "ollama", "n_ctx": 8192, "parallel": 1}}, "org/a model")
+    >>> asked = {"runtime": "ollama", "n_ctx": 8192, "parallel": 1, "kv_cache": "same"}
+    >>> command({"precision": "bf16", "inference": asked}, "org/a model")
     "OLLAMA_CONTEXT_LENGTH=8192 OLLAMA_NUM_PARALLEL=1 ollama serve  # then: ollama run 'hf.co/org/a model-GGUF'"
     """
     inference = scenario["inference"]
