@@ -36,6 +36,7 @@ def main() -> None:
         ],
         "Check": [  # against reality: live GPUs, accuracy
             st.Page("pages/views/gpus.py", title="Live GPUs", url_path="gpus"),
+            st.Page("pages/views/accuracy.py", title="Accuracy", url_path="accuracy"),
         ],
         "Learn": [],
     }

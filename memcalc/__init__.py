@@ -6,6 +6,7 @@
 ('prefill', 'fits')
 """
 
+from memcalc.allocator.exact import replayed
 from memcalc.errors import HardwareError, MemcalcError, ModelError, ScenarioError
 from memcalc.estimate import Estimate, estimate
 from memcalc.explain import Timeline, timeline
@@ -23,6 +24,7 @@ __all__ = [
     "ScenarioError",
     "Timeline",
     "estimate",
+    "replayed",
     "sweep",
     "timeline",
 ]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from memcalc.allocator.exact import replayed
 from memcalc.cli import advise, compare, fit, gpus, sweep
 from memcalc.cli.reading import read_json, refuse
 from memcalc.errors import MemcalcError
@@ -24,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("estimate", help="estimate a scenario, or a list of them, read as JSON")
     one.add_argument("file", help="a JSON file, or - for standard input")
+    one.add_argument(
+        "--exact-reserved",
+        action="store_true",
+        help="replay every tensor through a simulated caching allocator (tenths of a second a scenario)",
+    )
     traced = commands.add_parser("trace", help="the same by running real model code on a fake GPU (needs torch)")
     traced.add_argument("file", help="a JSON file, or - for standard input")
     commands.add_parser("models", help="the names of the model catalogue")
@@ -33,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(chosen, "run"):
         return int(chosen.run(chosen))
     if chosen.command == "estimate":
-        return _estimate(chosen.file, _answer)
+        return _estimate(chosen.file, _exact if chosen.exact_reserved else _answer)
     if chosen.command == "trace":
         return _estimate(chosen.file, _traced)
     print("\n".join(catalogue.names()))
@@ -53,6 +59,13 @@ def _estimate(file: str, answer: Callable[[Any], dict[str, Any]]) -> int:
 def _answer(scenario: Any) -> dict[str, Any]:
     try:
         return estimate(scenario, machine=for_scenario(scenario)).as_dict()
+    except MemcalcError as error:
+        return error.as_dict()
+
+
+def _exact(scenario: Any) -> dict[str, Any]:
+    try:
+        return replayed(scenario, machine=for_scenario(scenario)).as_dict()
     except MemcalcError as error:
         return error.as_dict()
 

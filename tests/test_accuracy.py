@@ -10,6 +10,8 @@ from memcalc.accuracy import by_group, measured, record, settings_of, summary
 from tests import accuracy
 
 STALE = "run: python tests/accuracy.py --write"
+FEW = 5
+"""Cases: the middle of fewer says nothing; the page and the README show them all the same."""
 EVERY = 8
 """A sample: every case is estimated in test_traces.py already."""
 
@@ -42,10 +44,11 @@ def test_the_promise_about_traces() -> None:
 
 
 def test_the_promise_about_measurements_of_the_code_that_is_meant() -> None:
-    """Median error at most 3 %, nine of ten within the stated range."""
+    """Median error at most 3 % (of FEW cases or more), nine of ten within the stated range."""
     for name, group in by_group(measured()).items():
         if not name.endswith("differs"):
-            assert summary(one.error for one in group).median <= 0.03, name
+            if len(group) >= FEW:
+                assert summary(one.error for one in group).median <= 0.03, name
             assert sum(one.held for one in group) >= 0.9 * len(group), name
 
 

@@ -18,6 +18,7 @@ from memcalc.errors import ScenarioError
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
 from memcalc.hardware.fit import device_for
+from memcalc.hardware.machine import Machine
 from memcalc.overhead import workspace_bytes
 from memcalc.question import Question
 from memcalc.scenario import Scenario
@@ -222,16 +223,20 @@ def _train(log: EventLog, question: Question, stages: Sequence[Stage], trained: 
 
 
 def replay_scenario(
-    scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, expandable: bool = False
+    scenario: Mapping[str, Any] | Scenario,
+    allow_files: bool = True,
+    expandable: bool = False,
+    machine: Machine | None = None,
 ) -> Replay:
     """``scenario`` through the simulated caching allocator, cuBLAS workspaces included; limited by no card.
+    ``machine``: what is known about this machine's GPUs, for a scenario that names one of them.
 
     >>> found = replay_scenario({"model": "gpt2", "task": "train", "seq_len": 128})
     >>> found.reserved >= found.allocated >= found.tensors
     True
     """
     checked = Scenario.read(scenario)
-    device = device_for(checked.hardware)
+    device = device_for(checked.hardware, machine)
     question = Question.read(checked, device.capability if device else 8.0, allow_files)
     log = event_log(question)
     starts = [log.starts[name] for name in ("forward", "prefill", "backward") if name in log.starts]

@@ -11,7 +11,19 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import decide, export, figures, form_controls, frame, glossary, markup, pins, result, words
+from memcalc.ui import (
+    decide,
+    export,
+    figures,
+    form_controls,
+    frame,
+    glossary,
+    markup,
+    pins,
+    result,
+    trace_view,
+    words,
+)  # fmt: skip
 from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
@@ -44,6 +56,7 @@ class FormPage:
         pins.hold()
         notes, summary = st.container(), st.container(key="verdicts")
         actions = st.container(horizontal=True, gap="small", key="actions")
+        checks = st.container(key="checks", gap="small")
         left, right = st.columns([5, 9], gap="large")
         answer = right.container(key="answer")
         states = form_controls.known_states(self.settings)
@@ -69,6 +82,9 @@ class FormPage:
         run = outcome if isinstance(outcome, Run) else None
         with actions:
             self.actions(run, scenario)
+        if run is not None:
+            with checks:
+                trace_view.outcome(self.title.lower(), scenario, run.estimate)
         glossary.row(self.terms)
         if run is not None:
             decide.offer(run, scenario, form_controls.base(form.states))
@@ -104,6 +120,7 @@ class FormPage:
         pins.button(scenario, disabled=run is None)
         if run is not None:
             card, capacity = result.card_of([run], get(scenario, "hardware.gpu"))
+            trace_view.buttons(self.title.lower(), scenario, run.estimate)
             export.menu(
                 f"memcalc-{self.title.lower()}",
                 [run],
