@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import Any
 
 import plotly.graph_objects
@@ -32,7 +33,7 @@ def dots(test: AppTest) -> list[str]:
 
 
 def html(test: AppTest) -> str:
-    return re.sub("<.*?>", " ", " ".join(one.proto.body for one in test.get("html")))
+    return unescape(re.sub("<.*?>", " ", " ".join(one.proto.body for one in test.get("html"))))
 
 
 def test_every_trace_is_a_dot_and_the_figures_are_the_records() -> None:
