@@ -89,5 +89,17 @@ def _traced(scenario: Any) -> dict[str, Any]:
         print(file=sys.stderr)
 
 
+def script() -> int:
+    """``main`` for a shell: whoever reads may stop before the end (``| head``), which is no error."""
+    try:
+        status = main()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # What is still buffered would be written, and fail, when Python ends [docs.python.org, library/signal].
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script())

@@ -202,13 +202,7 @@ def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | Non
     if settings.targets == "all-linear":
         return None
     if settings.targets is None:
-        if not program.peft_targets:
-            raise ScenarioError(
-                "PEFT has no usual targets for this family: name them",
-                "training.lora.targets",
-                [*program.linear_names, "all-linear"],
-            )
-        return program.peft_targets
+        return program.peft_targets or None  # where PEFT knows no usual ones it asks; all-linear suits every model
     for one in settings.targets:
         if one in ("lm_head", "embed_out", "embed_tokens", "wte", "embed_in", "word_embeddings"):
             raise ScenarioError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,14 @@ def test_sizes_as_people_write_them() -> None:
     for wrong in ("", "x", "-1", "1 XB", "9999 TiB", "1e9", "nan"):
         with pytest.raises(ValueError, match=r"size|PiB"):
             parse_bytes(wrong)
+
+
+@pytest.mark.parametrize("command", ["estimate", "advise", "models"])
+def test_a_reader_that_stops_early_sees_no_traceback(command: str, file: str) -> None:
+    words = [sys.executable, "-m", "memcalc", command, *([] if command == "models" else [file])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()  # as ``| head -0``: every write fails
+        assert run.stderr.read() == ""
+        assert run.wait(timeout=60) == 0

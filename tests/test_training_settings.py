@@ -256,3 +256,21 @@ def test_fused_swiglu_writes_over_what_came_back_from_the_host() -> None:
     moved = memcalc.estimate({**scenario, "training": {"liger": True, "activation_offload": True}})
     assert moved.component_peak["activations"] < usual.component_peak["activations"] / 4
     assert moved.peak["tensors"] <= usual.peak["tensors"]
+
+
+@pytest.mark.parametrize("model", ["Mixtral-8x7B", "gpt-oss-20b", "DeepSeek-V2-Lite"])
+def test_adapters_reach_all_linear_layers_where_peft_has_no_usual_ones(model: str) -> None:
+    scenario = {"model": model, "task": "train"}
+    unnamed = memcalc.estimate(scenario | {"training": {"method": "lora"}})
+    named = memcalc.estimate(scenario | {"training": {"method": "lora", "lora": {"targets": "all-linear"}}})
+    assert unnamed.parameters == named.parameters
+    if model == "Mixtral-8x7B":  # 32 layers, rank 16: q and o 4096 x 4096, k and v 4096 x 1024; experts are no layers
+        assert unnamed.parameters["trainable"] == 32 * 16 * 2 * ((4096 + 4096) + (4096 + 1024))
+    assert any("PEFT has no usual targets" in one for one in unnamed.assumptions)
+
+
+def test_qlora_says_that_it_makes_experts_larger() -> None:
+    found = memcalc.estimate({"model": "Mixtral-8x7B", "task": "train", "training": {"method": "qlora"}})
+    experts = 32 * 8 * 3 * 4096 * 14336
+    assert any(f"{experts:,} values are upcast to fp32" in one for one in found.assumptions)
+    assert found.at_peak["weights"] > 4 * experts

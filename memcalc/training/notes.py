@@ -61,15 +61,17 @@ def training_notes(question: Question, program: Decoder) -> list[str]:
     if settings.lora is not None and settings.lora.targets is None:
         notes.append(
             f"adapters on {', '.join(program.peft_targets)}: PEFT's usual targets, or the like where it has none"
+            if program.peft_targets
+            else "adapters on all linear layers: PEFT has no usual targets for this family and asks for them"
         )
-    notes += _method(question, settings) + _optimizer(settings, program) + _kernels(question, settings)
+    notes += _method(question, settings, program) + _optimizer(settings, program) + _kernels(question, settings)
     names = untraced(settings)
     if names:
         notes.append(f"{', '.join(names)}: read in the source, not traced; the range is {UNTRACED:.0%} wider each way")
     return notes
 
 
-def _method(question: Question, settings: Training) -> list[str]:
+def _method(question: Question, settings: Training, program: Decoder) -> list[str]:
     notes = []
     if settings.method == "head" and question.model.spec.tied:
         notes.append("the head is tied to the embedding: that table is trained, in both places")
@@ -82,6 +84,12 @@ def _method(question: Question, settings: Training) -> list[str]:
             notes.append("DoRA with dropout: the copied weights stay until the backward pass; without, they do not")
     if settings.method == "qlora":
         notes.append("embedding, head and norms are upcast to fp32, as PEFT's prepare_model_for_kbit_training does")
+        experts = sum(one.count * one.repeat for one in program.parameters if ".experts." in one.name)
+        if experts:
+            notes.append(
+                f"QLoRA: bitsandbytes quantises linear layers only; the experts are parameters of their own, and their "
+                f"{experts:,} values are upcast to fp32 with the rest ({binary(experts * 4)})"
+            )
         if question.precision.autocast is None:
             notes.append(
                 "without autocast the fp32 embedding makes all hidden states fp32; bf16-mixed is what Trainer's "
