@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 import memcalc
 from memcalc.allocator.expand import event_log, replay_scenario
-from memcalc.errors import ScenarioError
+from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.formats import Format
 from memcalc.question import Question
 from memcalc.stages import highest
@@ -274,3 +275,16 @@ def test_qlora_says_that_it_makes_experts_larger() -> None:
     experts = 32 * 8 * 3 * 4096 * 14336
     assert any(f"{experts:,} values are upcast to fp32" in one for one in found.assumptions)
     assert found.at_peak["weights"] > 4 * experts
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "dora", "qlora", "head"])
+@pytest.mark.parametrize("checkpointing", ["none", "full", "selective-attention", "selective-ops"])
+def test_every_combination_of_savers_answers_or_is_refused_by_name(method: str, checkpointing: str) -> None:
+    """Advice tries them all: none may end in anything but an estimate or a refusal."""
+    for offload, liger, loss in itertools.product((False, True), (False, True), ("standard", "fused")):
+        training = {"method": method, "checkpointing": checkpointing, "activation_offload": offload}
+        scenario = {"model": "SmolLM2-135M", "task": "train", "training": training | {"liger": liger, "loss": loss}}
+        try:
+            assert memcalc.estimate(scenario).peak["tensors"] > 0
+        except MemcalcError:
+            continue
