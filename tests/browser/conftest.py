@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,32 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 BARS = ".js-plotly-plot .barlayer path"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the dashboard, as ``app.py`` lists it."""
+
+    file: str
+    title: str
+    path: str  # in an address
+
+    @property
+    def default(self) -> bool:
+        return self.path == "/"
+
+
+def pages() -> list[Page]:
+    """Every ``st.Page`` of ``app.py``, read off its text: a page that is added there is tested by itself."""
+    calls = [node for node in ast.walk(ast.parse((ROOT / "app.py").read_text())) if isinstance(node, ast.Call)]
+    found = []
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "Page":
+            named = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+            path = "/" if named.get("default") else f"/{named['url_path']}"
+            found.append(Page(ast.literal_eval(call.args[0]), named["title"], path))
+    assert found
+    return found
 
 
 def chromium() -> str | None:

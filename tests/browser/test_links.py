@@ -8,10 +8,7 @@ import urllib.request
 from typing import Any
 
 import pytest
-from conftest import Server
-
-#: Every address a link may carry, and what its page is called.
-PAGES = {"/": "Will it fit?"}
+from conftest import ROOT, Page, Server, pages
 
 
 def ask(server: Server, **body: Any) -> str:
@@ -25,14 +22,23 @@ def ask(server: Server, **body: Any) -> str:
         return str(answer.read().decode())
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_link_works_for_the_first_visitor_and_the_next(path: str, server: Server) -> None:
-    query = {"seq": ["4096"], "gpu": ["24 GB card"]}
-    for _ in range(2):
-        shown = ask(server, page=path.strip("/"), query_params=query)
-        assert PAGES[path] in shown
-        assert '"4096"' in shown
-        assert "Traceback" not in shown
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.title)
+def test_a_link_works_for_the_first_visitor_and_the_next(page: Page) -> None:
+    fresh = Server(ROOT / "app.py", "--server.enableAgentApi", "true")
+    try:
+        for _ in range(2):
+            shown = ask(fresh, page=page.path.strip("/"))
+            assert page.title in shown
+            assert "Traceback" not in shown
+            assert "not found" not in shown.lower()
+    finally:
+        fresh.stop()
+
+
+def test_a_link_carries_settings(server: Server) -> None:
+    shown = ask(server, page="", query_params={"seq": ["4096"], "gpu": ["24 GB card"]})
+    assert '"4096"' in shown
+    assert "24 GB card" in shown
 
 
 def test_what_the_browser_loads_is_compressed(server: Server) -> None:
