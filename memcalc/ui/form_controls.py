@@ -15,10 +15,13 @@ from memcalc.errors import MemcalcError
 from memcalc.ui import catalogues, controls, links, options, own_card
 from memcalc.ui.effects import Change, changes
 from memcalc.ui.form import Json, Setting, get
+from memcalc.ui.markup import dimmed
 from memcalc.ui.options import HELP
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
+#: Where a session keeps each page's last lines of effects, by setting.
+_EFFECTS: Final = "_effects"
 ScenarioOf = Callable[[Mapping[str, Any]], Json]
 MODEL_KEYS = ("source", "model", "size", "exact", "gpu", *own_card.KEYS)
 
@@ -65,10 +68,15 @@ class Form:
                         self.states[setting.key] = draw(setting)
                         self.lines.append((setting, st.container(gap=None)))
 
-    def effects(self, scenario: Json) -> None:
-        """Below each control: what it is, and what its other values would change."""
+    def effects(self, page: str, scenario: Json, fresh: bool) -> None:
+        """Below each control: what it is, and what its other values would change. Where the settings have not rested
+        (``fresh`` is False), what they would have changed before, dimmed: nothing on the page moves meanwhile."""
+        held: dict[str, dict[str, str]] = st.session_state.setdefault(_EFFECTS, {})
+        if fresh:
+            held[page] = {setting.key: line(setting, changes(setting, scenario)) for setting, _ in self.lines}
         for setting, place in self.lines:
-            place.html(line(setting, changes(setting, scenario)))
+            said = held.get(page, {}).get(setting.key) or line(setting, [])
+            place.html(said if fresh else dimmed(said))
 
     def shortened(self, scenario: Json) -> None:
         """Say it where a model has no positions for as many tokens as were chosen."""

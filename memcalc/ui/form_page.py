@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from memcalc.ui import (
     glossary,
     markup,
     pins,
+    rest,
     result,
     trace_view,
     words,
@@ -27,6 +29,9 @@ from memcalc.ui import (
 from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
+
+#: Where a session keeps what a page said last about its answer.
+_FACTS = "_facts"
 
 Groups = Mapping[str, tuple[Setting, ...]]
 
@@ -75,7 +80,8 @@ class FormPage:
         with notes:
             frame.link_notes(given, lambda: form_controls.allowed(self.settings), scenario)
             export.note(scenario)
-        form.effects(scenario)
+        asked = json.dumps(scenario)
+        form.effects(self.title, scenario, rest.settled(self.title, asked))
         form.shortened(scenario)
         if isinstance(outcome, MemcalcError):
             form.refuse(outcome)
@@ -89,6 +95,7 @@ class FormPage:
         if run is not None:
             decide.offer(run, scenario, form_controls.base(form.states))
             result._assumptions([run])
+        rest.wait(self.title, asked)
 
     def answer(self, scenario: Json, summary: DeltaGenerator, place: DeltaGenerator) -> Run | MemcalcError:
         """Verdict, bars and table; or what the core refused."""
@@ -101,9 +108,7 @@ class FormPage:
         card, capacity = result.card_of([run], get(scenario, "hardware.gpu"))
         summary.html(markup.verdicts({self.title: words.verdict(run, card)}))
         with place:
-            more = self.more(scenario, run)
-            if more:
-                st.html(more)
+            self.facts(scenario, run)
             st.html(markup.legend([run], ""))
             st.plotly_chart(
                 PlainFigure(export.room_for_camera(figures.phase_bars([run], card, capacity))),
@@ -114,6 +119,16 @@ class FormPage:
             st.html(markup.table([run]))
             self.below(scenario, run)
         return run
+
+    def facts(self, scenario: Json, run: Run) -> None:
+        """What is worth saying besides; what was said last, dimmed, until the settings have rested."""
+        held: dict[str, str] = st.session_state.setdefault(_FACTS, {})
+        fresh = rest.settled(self.title, json.dumps(scenario))
+        if fresh:
+            held[self.title] = self.more(scenario, run)
+        said = held.get(self.title)
+        if said:
+            st.html(said if fresh else markup.dimmed(said))
 
     def actions(self, run: Run | None, scenario: Json) -> None:
         """What to do with the answer: pin it, take it along, bring one back."""
