@@ -215,3 +215,11 @@ def test_a_page_with_all_settings_takes_them_along() -> None:
     assert not test.exception
     test.button(key="make-it-fit").click().run()
     assert not test.exception
+
+
+def test_advice_says_that_its_room_is_counted_at_worst() -> None:
+    # The verdict above it counts from the likely size: without the words, two rooms for one set would contradict.
+    from memcalc.solve.verdict import Verdict
+    from memcalc.ui.advice_markup import after
+
+    assert after(Verdict(2**30, 2**30, 2**31, 3 * 2**30, "fits")).endswith("1.00 GiB to spare at worst")

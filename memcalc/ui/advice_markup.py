@@ -20,11 +20,11 @@ def saving(item: Item) -> str:
 
 
 def after(verdict: Verdict) -> str:
-    """The verdict with a change made: ``✓ fits, 3.10 GiB to spare``."""
+    """The verdict with a change made: ``✓ fits, 3.10 GiB to spare at worst``."""
     if verdict.state == "unknown":
         return f"needs {units.binary(verdict.point)}"
     if verdict.fits:
-        return f"{SIGNS['fits']}, {units.binary(-verdict.excess)} to spare"
+        return f"{SIGNS['fits']}, {units.binary(-verdict.excess)} to spare at worst"
     return f"{SIGNS[verdict.state]}, {units.binary(verdict.excess)} over at worst"
 
 
@@ -49,7 +49,7 @@ def headline(plan: Plan) -> str:
     listed = ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
     if plan.fits:
         room = units.binary(-plan.verdict.excess)
-        return f"Cheapest change that makes it fit: {listed} ({room} to spare)."
+        return f"Cheapest change that makes it fit: {listed} ({room} to spare at worst)."
     if not names:
         return "No change that memcalc knows helps here."
     over = units.binary(plan.verdict.excess)

@@ -74,7 +74,7 @@ def rows(found: tuple[CardVerdict, ...], states: tuple[str, ...]) -> list[dict[s
             {
                 "card": gpu.name,
                 "verdict": SIGNS[one.verdict.state],
-                "memory (GiB)": round(units.gib(gpu.capacity), 2),
+                "memory (GiB)": round(units.gib(gpu.capacity), 1),
                 "to spare at worst (GiB)": round(units.gib(one.headroom or 0), 2),
                 "bandwidth (GB/s)": gpu.bandwidth_gb_s,
                 "year": gpu.year,
