@@ -154,3 +154,9 @@ def test_a_hostile_upload_loses_nothing(name: str) -> None:
 def test_every_kind_of_file_is_offered(name: str) -> None:
     labels = {one.proto.label for one in page(name).get("download_button")}
     assert {"Estimate, JSON", "Estimate, CSV", "Estimate, Markdown", "Figure, HTML", "Scenario, JSON"} <= labels
+
+
+def test_a_field_with_two_controls_is_missing_only_if_neither_can_say_it() -> None:
+    scenario = {"model": "gpt2", "task": "train", "hardware": {"gpu": "16GB"}, "training": {"checkpointing": "none"}}
+    states, missing = export.states_of(scenario, training_settings.ALL)
+    assert (states["checkpointing"], missing) == (False, [])

@@ -185,7 +185,11 @@ def states_of(scenario: Json, settings: tuple[Setting, ...]) -> tuple[dict[str, 
     for setting in settings:
         value = get(scenario, setting.path)
         state = setting.state(setting.usual if value is None else value)
-        if state is None and value is not None:
+        if (
+            state is None
+            and value is not None
+            and not any(other.path == setting.path and other.state(value) is not None for other in settings)
+        ):  # two controls may share a field: a switch, and a choice of what it means
             missing.append(setting.path)
         states[setting.key] = setting.state(setting.usual) if state is None else state
     return states, missing

@@ -53,7 +53,8 @@ def verdict(run: Run, card: str) -> Verdict:
         return Verdict("unknown", f"needs {units.binary(run.device)}{each}", f"{peak}.")
     room = fit["headroom"]
     kept = f", of which {units.binary(fit['reserve'])} are to stay free" if fit.get("reserve") else ""
-    detail = f"{peak}, against {units.binary(fit['capacity'])} on the {card.split(' (')[0]}{kept}."
+    named = card if card.startswith("your ") else f"the {card.split(' (')[0]}"
+    detail = f"{peak}, against {units.binary(fit['capacity'])} on {named}{kept}."
     if fit["verdict"] == "fits":
         return Verdict("fits", f"fits, with {units.binary(room)} to spare{each}", detail)
     if fit["verdict"] == "does not fit":
