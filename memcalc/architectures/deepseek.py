@@ -6,9 +6,7 @@ Mirrors transformers 5.23 models/deepseek_v2/modeling_deepseek_v2.py and models/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from memcalc.architectures.experts import Experts
 from memcalc.architectures.latent import Latent
 from memcalc.architectures.layers import Linear, activation
 from memcalc.architectures.llama import Block, rotary_table, rotate
@@ -23,32 +21,16 @@ from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Tensor
 
 
-@dataclass(slots=True)
-class SharedBlock(SparseBlock):
-    """A sparse block whose ``linears`` include those of the shared experts, called gate, up and down_proj."""
-
-
 class DeepSeekV2(Latent):
     """Greedy routing over an fp32 softmax; rotary positions as complex numbers in fp32."""
 
-    def make_layer(self, layer: int, path: str, repeat: int) -> Block:
-        if layer in self.spec.dense_layers:
-            return self.make_block(path, repeat)
-        spec, attn, mlp = self.spec, f"{path}self_attn", f"{path}mlp"
-        linears = {one[0]: self.maker.linear(attn, *one, repeat) for one in self.attention_linears()}
-        norms = {name: self.make_norm(f"{attn}.{name}", *shape, repeat=repeat) for name, shape in self.qk_norms()}
-        experts = Experts.make(
-            self.maker, f"{mlp}.experts", spec.experts, spec.hidden, spec.expert_ffn, spec.activation, repeat
-        )
-        router = self.maker.parameter(f"{mlp}.gate.weight", spec.experts, spec.hidden, repeat=repeat)
-        h, wide, bias = spec.hidden, spec.shared_ffn, spec.mlp_bias
+    def shared_experts(self, mlp: str, repeat: int) -> dict[str, Linear]:
+        h, wide, bias = self.spec.hidden, self.spec.shared_ffn, self.spec.mlp_bias
         shapes = [("gate_proj", h, wide, bias), ("up_proj", h, wide, bias), ("down_proj", wide, h, bias)]
-        linears |= {one[0]: self.maker.linear(f"{mlp}.shared_experts", *one, repeat) for one in shapes}
-        norms |= {name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names}
-        return SharedBlock(linears, norms, router, experts)
+        return {one[0]: self.maker.linear(f"{mlp}.shared_experts", *one, repeat) for one in shapes}
 
     def mlp(self, one: Block, x: Tensor) -> Tensor:
-        if not isinstance(one, SharedBlock):
+        if not isinstance(one, SparseBlock):
             return super().mlp(one, x)
         assert one.experts is not None
         batch, length, hidden = x.shape
@@ -59,7 +41,7 @@ class DeepSeekV2(Latent):
         del logits, weights, index
         return out
 
-    def route(self, one: SharedBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def route(self, one: SparseBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Router logits (T, E) in fp32, each token's weights and experts (T, k)."""
         assert one.router is not None
         logits = ops.linear(ops.to(x, Format.FP32), one.router)
@@ -103,7 +85,7 @@ class DeepSeekV3(DeepSeekV2):
             return _pairwise(query, cos, sin), _pairwise(key, cos, sin)
         return rotate(query, cos, sin), rotate(key, cos, sin)
 
-    def route(self, one: SharedBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def route(self, one: SparseBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         assert one.router is not None
         spec, tape = self.spec, x.tape
         tokens = x.shape[0]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memcalc.architectures.experts import Experts
-from memcalc.architectures.layers import Linear, Maker, Norm
+from memcalc.architectures.layers import Linear, Maker, Norm, rms_norm
 from memcalc.architectures.llama import Block, Llama
 from memcalc.architectures.moe import MoeSpec
 from memcalc.architectures.run import Run
@@ -89,7 +89,7 @@ class GptOss(Llama):
 
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
         weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
-        return lambda x: _wide_norm(x, weight)
+        return lambda x: rms_norm(x, weight, weight_first=True)
 
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
         shape = (1, run.length, self.rotary_dim // 2)
@@ -183,17 +183,6 @@ def _lowered(x: Tensor) -> Tensor:
         keep(tape, largest.node, (indices,))
     del indices
     return ops.sub(x, largest)
-
-
-def _wide_norm(x: Tensor, weight: Parameter) -> Tensor:
-    """GptOssRMSNorm: as Llama's, but multiplied by its weight before it is cast back."""
-    if x.tape.liger:
-        return ops.fused_rms_norm(x, weight)
-    fmt = x.format
-    x = ops.to(x, Format.FP32)
-    variance = ops.mean_last(ops.power(x))
-    x = ops.mul(x, ops.rsqrt(ops.add_scalar(variance)))
-    return ops.to(ops.mul(x, weight), fmt)
 
 
 def _halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -173,14 +173,17 @@ class Linear:
         return ops.linear(x, self.weight, self.bias)
 
 
-def rms_norm(x: Tensor, weight: Parameter) -> Tensor:
-    """transformers' LlamaRMSNorm, written out in elementwise operators in fp32 (or Liger's fused one)."""
+def rms_norm(x: Tensor, weight: Parameter, weight_first: bool = False) -> Tensor:
+    """transformers' LlamaRMSNorm, written out in elementwise operators in fp32 (or Liger's fused one).
+    ``weight_first``: multiplied by its weight before it is cast back, as in gpt-oss."""
     if x.tape.liger:
         return ops.fused_rms_norm(x, weight)
     fmt = x.format
     x = ops.to(x, Format.FP32)
     variance = ops.mean_last(ops.power(x))
     x = ops.mul(x, ops.rsqrt(ops.add_scalar(variance)))
+    if weight_first:
+        return ops.to(ops.mul(x, weight), fmt)
     return ops.mul(ops.to(x, fmt), weight)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from memcalc.architectures.experts import Experts, softmax_router
+from memcalc.architectures.layers import Linear
 from memcalc.architectures.llama import Block, Llama
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.tensors.tensor import Parameter, Tensor
@@ -63,8 +64,13 @@ class Mixtral(Llama):
             self.maker, f"{mlp}.experts", spec.experts, spec.hidden, spec.expert_ffn, spec.activation, repeat
         )
         router = router or self._router(mlp, repeat)
+        linears |= self.shared_experts(mlp, repeat)
         norms |= {name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names}
         return SparseBlock(linears, norms, router, experts)
+
+    def shared_experts(self, mlp: str, repeat: int) -> dict[str, Linear]:
+        """The linear layers of experts that every token goes through, if there are any."""
+        return {}
 
     def _router(self, mlp: str, repeat: int) -> Parameter:
         return self.maker.parameter(f"{mlp}.gate.weight", self.spec.experts, self.spec.hidden, repeat=repeat)
