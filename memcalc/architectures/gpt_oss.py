@@ -83,9 +83,7 @@ class GptOss(Llama):
 
     @property
     def idle_parameters(self) -> int:
-        spec = self.spec
-        sparse = sum(one.count * one.repeat for one in self.parameters if ".experts." in one.name)
-        return sparse // spec.experts * (spec.experts - spec.chosen)
+        return self.spec.idle(self.parameters)
 
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
         weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)

@@ -5,6 +5,7 @@ Mirrors transformers 5.23 models/mixtral/modeling_mixtral.py and models/qwen3_mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,6 +29,11 @@ class MoeSpec(DecoderSpec):
 
     def kind(self, layer: int) -> object:
         return self.window(layer), layer in self.dense_layers
+
+    def idle(self, parameters: Sequence[Parameter]) -> int:
+        """How many of ``parameters`` belong to experts that a token does not go through."""
+        routed = sum(one.count * one.repeat for one in parameters if ".experts." in one.name)
+        return routed // self.experts * (self.experts - self.chosen)
 
 
 @dataclass(slots=True)
@@ -77,10 +83,7 @@ class Mixtral(Llama):
 
     @property
     def idle_parameters(self) -> int:
-        """Parameters of the experts that a token does not go through."""
-        spec = self.spec
-        sparse = sum(one.count * one.repeat for one in self.parameters if ".experts." in one.name)
-        return sparse // spec.experts * (spec.experts - spec.chosen)
+        return self.spec.idle(self.parameters)
 
     def mlp(self, one: Block, x: Tensor) -> Tensor:
         if not isinstance(one, SparseBlock):
