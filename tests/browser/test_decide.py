@@ -34,7 +34,7 @@ def test_apply_makes_it_fit_and_the_link_says_so(visitor: Any, server: Any) -> N
     page = visitor("/advise?gpu=24+GB+card", ".st-key-apply-plan-page button")
     assert "Training needs" in page.inner_text(VERDICT)
     page.click(".st-key-apply-plan-page button")
-    page.wait_for_function("document.querySelector('.st-key-verdicts').innerText.includes('Training fits')")
+    page.wait_for_selector(f"{VERDICT}:has-text('Training fits')", timeout=60_000)
     assert "also=" in page.url
     again = visitor(page.url.removeprefix(server.url), "[data-testid=stDataFrame]")
     assert "Training fits" in again.inner_text(VERDICT)
@@ -45,7 +45,7 @@ def test_the_first_page_finds_the_cheapest_change_by_itself(visitor: Any) -> Non
     page = visitor("/?gpu=24+GB+card", ".st-key-apply-plan-train button")
     assert "Cheapest change" in page.inner_text(".st-key-advice")
     page.click(".st-key-apply-plan-train button")
-    page.wait_for_function("document.querySelector('.st-key-verdicts').innerText.includes('Training fits')")
+    page.wait_for_selector(f"{VERDICT}:has-text('Training fits')", timeout=60_000)
 
 
 def test_a_click_on_the_map_makes_that_point_the_scenario(visitor: Any) -> None:
