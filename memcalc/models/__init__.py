@@ -1,4 +1,5 @@
-"""Where a model's description comes from: the catalogue, a config.json, a number of parameters."""
+"""Where a model's description comes from: the catalogue, a config.json, the Hub, files of weights, a number of
+parameters."""
 
 from __future__ import annotations
 
@@ -10,16 +11,17 @@ from typing import Any
 from memcalc.errors import ModelError
 from memcalc.models import catalogue, config, generic
 from memcalc.models.description import ModelDescription
+from memcalc.models.files import gguf, hub, safetensors
 
-KINDS = ("config", "parameters")
-LATER = ("hub", "gguf", "safetensors", "timm", "torchvision", "diffusers")
+KINDS = ("config", "parameters", "hub", "gguf", "safetensors")
+LATER = ("timm", "torchvision", "diffusers")
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes: no real config.json is larger."""
 
 
 def describe(model: Any, allow_files: bool = True) -> ModelDescription:
     """Understand the scenario's ``model``: a catalogue name, a path to a config.json (only if ``allow_files``),
-    or an object with ``config`` or ``parameters``."""
+    or an object with one of ``KINDS``."""
     if isinstance(model, str):
         if allow_files and (model.endswith(".json") or "\\" in model or model.startswith(("/", "./", "../", "~"))):
             return _from_file(model)
@@ -34,6 +36,12 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
         return config.describe(model["config"])
     if kind == "parameters":
         return generic.describe(model["parameters"])
+    if kind == "hub":
+        return hub.describe(model["hub"], allow_files)
+    if kind == "gguf":
+        return gguf.describe(model["gguf"], allow_files)
+    if kind == "safetensors":
+        return safetensors.describe(model["safetensors"], allow_files)
     if kind in LATER:
         raise ModelError(f"models given as {kind} are not supported yet", f"model.{kind}", KINDS)
     raise ModelError(f"unknown field model.{kind}", f"model.{kind}", KINDS)

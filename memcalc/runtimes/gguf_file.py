@@ -10,6 +10,7 @@ from memcalc.architectures.listing import listing
 from memcalc.architectures.programs import PROGRAMS
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.formats import Format
+from memcalc.models.description import StoredWeights
 from memcalc.quantisation.gguf import Traits, tensor_bytes, types
 from memcalc.quantisation.gguf_types import row_bytes
 from memcalc.quantisation.weight import Weight
@@ -81,6 +82,16 @@ def gguf_file(spec: DecoderSpec, mixture: str) -> GgufFile:
         found.append(Stored(one, kind, bytes_, _on_cuda(one, kind, bytes_)))
         size += -(-bytes_ // ALIGNMENT) * ALIGNMENT + PER_TENSOR
     return GgufFile(tuple(found), size)
+
+
+@lru_cache(maxsize=32)
+def stored_file(stored: StoredWeights) -> GgufFile:
+    """The file that a model was described by, as it is."""
+    found = []
+    for one, kind in stored.tensors:
+        bytes_ = tensor_bytes(one, kind)
+        found.append(Stored(one, kind, bytes_, _on_cuda(one, kind, bytes_)))
+    return GgufFile(tuple(found), stored.bytes)
 
 
 def _on_cuda(one: Weight, kind: str, size: int) -> int:

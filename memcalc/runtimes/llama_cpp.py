@@ -17,7 +17,7 @@ from memcalc.overhead import context_bytes
 from memcalc.quantisation import mixture_of
 from memcalc.question import Question
 from memcalc.runtimes.compute_buffer import compute_buffer, host_buffer
-from memcalc.runtimes.gguf_file import GgufFile, gguf_file
+from memcalc.runtimes.gguf_file import GgufFile, gguf_file, stored_file
 from memcalc.runtimes.served import Served, Term, exact, plus, torch_total
 from memcalc.units import GiB, MiB, binary
 
@@ -126,9 +126,12 @@ def plan(question: Question, device: Device | None) -> Served:
 
 
 def file_of(question: Question) -> GgufFile:
-    """The file that is loaded: the mixture asked for, or the precision's plain format."""
+    """The file that is loaded: the mixture asked for, the file that describes the model, or the precision's plain
+    format."""
     mixture = mixture_of(question.scenario.inference.weights)
     if mixture is None:
+        if question.model.stored is not None:
+            return stored_file(question.model.stored)
         mixture = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}[question.scenario.precision]
     return gguf_file(question.model.spec, mixture)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from memcalc.allocator.unsplit import end, sizes
 from memcalc.architectures.listing import listing
-from memcalc.quantisation import mixture_of
+from memcalc.quantisation import SAME, mixture_of
 from memcalc.quantisation.gguf import tensor_bytes, types
 from memcalc.question import Question
 from memcalc.runtimes.gguf_file import traits_of
@@ -17,6 +17,8 @@ from memcalc.training.standing import weight_bytes
 FUSED = {"q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj",
          "up_proj": "gate_up_proj"}  # fmt: skip
 """Linear layers that servers join into one [vllm model_executor/models/llama.py: packed_modules_mapping]."""
+READ_GGUF = ("vllm", "sglang")
+"""Servers built on torch that load a GGUF file's blocks as they are."""
 
 
 def loaded_bytes(question: Question) -> int:
@@ -25,6 +27,10 @@ def loaded_bytes(question: Question) -> int:
     program = question.program()
     mixture = mixture_of(question.scenario.inference.weights)
     if mixture is None:
+        stored = question.model.stored
+        inference = question.scenario.inference
+        if stored is not None and inference.weights == SAME and inference.runtime in READ_GGUF:
+            return sum(tensor_bytes(one, kind) for one, kind in stored.tensors)
         return weight_bytes(program) + fused_ends(program.parameters)
     spec = question.model.spec
     return sum(tensor_bytes(one, kind) for one, kind in types(listing(program), mixture, traits_of(spec)))
