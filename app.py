@@ -44,8 +44,9 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     listed = [one for section in pages.values() for one in section]
     navigation.follow(listed)
-    carry.over(page.url_path)
-    page.run()
+    carry.follow()
+    with carry.over(page.url_path):
+        page.run()
     navigation.phone(listed, page)
 
 

@@ -19,7 +19,7 @@ from memcalc.hardware.machine import Machine
 from memcalc.scenario import Scenario
 from memcalc.scenario.paths import Json, get, put
 from memcalc.solve.axes import Axis
-from memcalc.ui import catalogues, controls, options, timeline_controls
+from memcalc.ui import carry, catalogues, controls, options, timeline_controls
 from memcalc.ui.controls import Controls
 from memcalc.ui.ledger import Run
 from memcalc.ui.state import Settings
@@ -30,7 +30,7 @@ ALSO = "also"
 LONGEST = 1500
 """Characters of all changes together."""
 MOST = 24
-PAGE = "pages/views/advise.py"
+PAGE = "advise"
 TASKS = {"Training": "train", "Inference": "infer"}
 _ROOTS = ("precision", "batch", "seq_len", "attention", "attention_mask", "expandable_segments", "training",
           "inference", "parallel", "model")  # fmt: skip
@@ -123,6 +123,7 @@ def allowed() -> dict[str, Any]:
 
 def undo(task: str, path: str) -> None:
     """Take one change back."""
+    carry.step()
     overlays = read(st.session_state.get(ALSO))
     overlays.get(task, {}).pop(path, None)
     st.session_state[ALSO] = write(overlays)
@@ -130,18 +131,26 @@ def undo(task: str, path: str) -> None:
 
 def apply(task: str, sets: Mapping[str, Any]) -> None:
     """Make a change: with the controls, as far as they can show it; beside them for the rest."""
+    carry.step()
+    for key, state in effect(task, sets).items():
+        st.session_state[key] = state
+
+
+def effect(task: str, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """The states of the controls, ``ALSO`` among them, that make a change."""
     overlays = read(st.session_state.get(ALSO))
     overlay = overlays.setdefault(task, {})
+    states: dict[str, Any] = {}
     for path, value in sets.items():
         state = control_state(task, path, value)
         if state is not None:
-            st.session_state[state[0]] = state[1]
+            states[state[0]] = state[1]
             overlay.pop(path, None)
         elif value is None:
             overlay.pop(path, None)
         else:
             overlay[path] = value
-    st.session_state[ALSO] = write(overlays)
+    return {**states, ALSO: write(overlays)}
 
 
 def control_state(task: str, path: str, value: Any) -> tuple[str, Any] | None:
@@ -199,5 +208,6 @@ def offer(run: Run, scenario: Json, settings: Settings) -> None:
     base = settings.training() if task == "train" else settings.inference()
     also = write({task: besides(scenario, base)})
     title = next(name for name, one in TASKS.items() if one == task)
-    if st.button("What would make it fit?", key="make-it-fit", icon=":material/auto_fix_high:"):
-        st.switch_page(PAGE, query_params={"task": title, **({ALSO: also} if also else {})})
+    more = {"task": title, **({ALSO: also} if also else {})}
+    st.button("What would make it fit?", key="make-it-fit", icon=":material/auto_fix_high:", on_click=carry.leave,
+              args=(PAGE,), kwargs=more)  # fmt: skip

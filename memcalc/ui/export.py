@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from memcalc import units
-from memcalc.ui import controls, figures, pins
+from memcalc.ui import carry, controls, figures, pins
 from memcalc.ui.colours import LABELS
 from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.formulas import formula
@@ -208,6 +208,7 @@ def _take(settings: tuple[Setting, ...], task: str) -> None:
         said = f"“{name}” was not taken over: {error}. Your settings are as they were."
         st.session_state[_NOTE] = ("bad", said, None)
         return
+    carry.step()
     for key, state in states.items():
         st.session_state[key] = state
     said = f"The settings of “{name}” are shown."

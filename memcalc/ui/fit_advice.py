@@ -17,18 +17,15 @@ from memcalc.advise import Advice, Plan
 from memcalc.errors import MemcalcError
 from memcalc.hardware.live import is_live
 from memcalc.scenario.paths import Json, get
-from memcalc.ui import advice_view, catalogues, decide, result
+from memcalc.ui import advice_view, carry, catalogues, decide, result
 from memcalc.ui.state import Settings
 
 PAUSE = 0.7  # seconds of rest before advice is looked for
-_FOUND, _WAITING, _GO = "_advice", "_advice_for", "_advice_go"
+_FOUND, _WAITING = "_advice", "_advice_for"
 
 
 def show(settings: Settings) -> None:
     """The advice for what does not fit, or is tight; nothing where all fits or no card is chosen."""
-    go = st.session_state.pop(_GO, None)
-    if go is not None:
-        st.switch_page(decide.PAGE, query_params=go)
     wanted = _wanted(settings)
     if not wanted:
         return
@@ -86,9 +83,11 @@ def _draw(title: str, found: Advice, best: Plan) -> None:
 
 def apply(task: str, sets: Mapping[str, Any]) -> None:
     """Make the changes here if this page's controls can show them all; else on the page that can hold them."""
-    before = str(st.session_state.get(decide.ALSO) or "")
-    decide.apply(task, sets)
-    also = str(st.session_state.pop(decide.ALSO, "") or "")
-    if also != before:
+    states = decide.effect(task, sets)
+    if states[decide.ALSO] != (st.session_state.get(decide.ALSO) or ""):
         title = next(name for name, one in decide.TASKS.items() if one == task)
-        st.session_state[_GO] = {"task": title, decide.ALSO: also}
+        carry.leave(decide.PAGE, task=title, **{key: carry.text(state) for key, state in states.items()})
+        return
+    carry.step()
+    for key in states.keys() - {decide.ALSO}:
+        st.session_state[key] = states[key]

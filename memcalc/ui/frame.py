@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from memcalc.ui import links, markup
+from memcalc.ui import carry, links, markup
 from memcalc.ui.words import plain
 
 
@@ -27,9 +27,13 @@ def link_notes(
     """Say which parts of the link were ignored, until the visitor changes something.
 
     ``given`` are the address's parameters as they were before any control was drawn: Streamlit removes
-    the ones that it cannot use.
+    the ones that it cannot use. Settings that the visitor brings from another page are nobody's mistake.
     """
-    said = links.complaints(given, allowed()) if given else []
+    said: list[str] = []
+    if given:
+        known_here = allowed()
+        foreign = {name for name in given if name not in known_here and carry.carried(name)}
+        said = links.complaints({name: value for name, value in given.items() if name not in foreign}, known_here)
     known, at = st.session_state.get("_link_notes", ([], None))
     if any(line not in known for line in said):
         known, at = st.session_state["_link_notes"] = (said, settings)

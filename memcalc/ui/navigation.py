@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from memcalc.ui import carry
+
 KEY = "pages"
 """The menu's key, by which ``assets/style.css`` shows it on narrow screens only, in place of the sidebar's button."""
 
@@ -16,8 +18,7 @@ def follow(pages: Sequence[StreamlitPage]) -> None:
     wanted = st.session_state.get(KEY)
     for page in pages:
         if page.title == wanted:
-            # Without query_params, Streamlit refuses to leave a page whose controls are bound to the address.
-            st.switch_page(page, query_params={})
+            carry.go(page.url_path)
 
 
 def phone(pages: Sequence[StreamlitPage], now: StreamlitPage) -> None:

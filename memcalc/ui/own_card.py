@@ -10,6 +10,7 @@ from memcalc import units
 from memcalc.errors import HardwareError
 from memcalc.hardware import smi
 from memcalc.hardware.smi import Pasted
+from memcalc.ui import carry
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
@@ -90,6 +91,7 @@ def _take(card: Pasted) -> None:
     """Judge against that card from now on."""
     from memcalc.ui.controls import card_choices
 
+    carry.step()
     st.session_state["free"] = f"{card.free // units.MiB} MiB"
     label = next((label for label, value in card_choices().items() if value == card.card), None)
     st.session_state["gpu"] = label if card.card and label else "No card"

