@@ -32,11 +32,11 @@ PHASES = {"fwd": "forward", "bwd": "backward", "opt": "optimizer"}
 COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
 
 
-def draw(rng: random.Random, family: str) -> dict[str, Any]:
-    """A scenario: a small configuration of ``family``, a task, its settings."""
+def draw(rng: random.Random, family: str, task: str | None = None) -> dict[str, Any]:
+    """A scenario: a small configuration of ``family``, a task (``task``, if given), its settings."""
     config = FAMILIES[family](rng)
     precise = ("fp32", "bf16", "fp16", "bf16-mixed", "bf16-mixed", "fp16-mixed", "bf16-master", "fp16-master")
-    train = rng.random() < 0.75
+    train = rng.random() < 0.75 if task is None else task == "train"
     scenario: dict[str, Any] = {
         "model": {"config": config},
         "task": "train" if train else "infer",
@@ -116,12 +116,13 @@ def main() -> int:
     parser.add_argument("--tolerance", type=float, default=0.005)
     given = parser.parse_args()
     names = [one for one in given.family.split(",") if one] or list(FAMILIES)
+    task = dict(pair.split("=") for pair in given.only.split(",") if pair).get("task")
     errors: list[float] = []
     bad, refused = 0, Counter[str]()
     for number in range(given.count):
         rng = random.Random(f"{given.seed}/{number}")
         family = names[number % len(names)]
-        scenario = _wanted(given.only)(draw(rng, family))
+        scenario = _wanted(given.only)(draw(rng, family, task))
         try:
             error, wrong = differences(scenario, given.tolerance)
         except MemcalcError as refusal:

@@ -19,10 +19,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from memcalc.trace import trace
-from tests import trace_cases, trace_cases_experts
+from tests import trace_cases, trace_cases_experts, trace_cases_settings
 
 DATA = Path(__file__).parent / "data"
-RECORDS = {DATA / "traces_own.json": trace_cases.CASES, DATA / "traces_experts.json": trace_cases_experts.CASES}
+RECORDS = {
+    DATA / "traces_own.json": trace_cases.CASES,
+    DATA / "traces_experts.json": trace_cases_experts.CASES,
+    DATA / "traces_settings.json": trace_cases_settings.CASES,
+}
 
 
 def recorded(record: Path) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ OWN = [
     *_cases("traces_families_a.json"),
     *_cases("traces_families_b.json"),
     *_cases("traces_experts.json"),
+    *_cases("traces_settings.json"),
 ]
 
 

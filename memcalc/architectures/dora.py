@@ -49,6 +49,8 @@ def _difference(
     whole = _whole(x, weight)
     scaled = fresh(tape, (outputs, down.shape[1]), x.format, "scaled adapter product")
     adapted = fresh(tape, (outputs, down.shape[1]), x.format, "adapted weight")
+    if whole is None and weight.transposed and tape.saving is None and not tape.offload:
+        adapted.storage.record.component = "activations"  # the weight turned round trains: see _product
     del scaled
     norms = ops.to(fresh(tape, (outputs,), Format.FP32 if tape.autocast else x.format, "row norms"), x.format)
     del adapted
@@ -70,18 +72,22 @@ def _adapter_product(x: Tensor, down: Parameter, up: Parameter) -> list[Tensor]:
     rank, inputs = down.shape
     compute = tape.autocast.format if tape.autocast else down.format
     identity = fresh(tape, (inputs, inputs), down.format, "identity matrix")
-    cast = ops.to(identity, compute)
-    cast_weight(cast, down, compute)
-    inner = _mm(tape, (inputs, rank), compute)
-    cast_weight(inner, up, compute)
-    product = _mm(tape, (inputs, up.shape[0]), compute)
-    del identity
     # A checkpointed block drops what it would keep; offloading takes it away.
-    if tape.offload or (tape.saving is not None and not tape.saving.replays):
-        return [ops.to(product, x.format)]
+    dropped = tape.offload or (tape.saving is not None and not tape.saving.replays)
+    graph = [ops.to(identity, compute)]
+    cast_weight(identity, down, compute)
+    inner = _mm(tape, (inputs, rank), compute)
+    if dropped:
+        graph.clear()
+    else:
+        graph.append(inner)
+    cast_weight(identity, up, compute)
+    product = _mm(tape, (inputs, up.shape[0]), compute)
+    del identity, inner
     if tape.saving is None:
-        cast.storage.record.component = inner.storage.record.component = "activations"
-    return [ops.to(product, x.format), cast, inner]
+        for one in graph:
+            one.storage.record.component = "activations"
+    return [ops.to(product, x.format), *graph]
 
 
 def _mm(tape: Tape, shape: Shape, fmt: Format) -> Tensor:
@@ -98,8 +104,16 @@ def _whole(x: Tensor, weight: Parameter) -> Tensor | None:
 
 
 def _product(x: Tensor, weight: Parameter, whole: Tensor | None, outputs: int) -> Tensor:
-    """``F.linear(x, W)`` with the copied weight, which is kept for x's gradient."""
+    """``F.linear(x, W)`` with the copied weight, which is kept for x's gradient.
+
+    PEFT turns a Conv1D's weight round and wraps it as a parameter anew, which trains by default [utils/other.py,
+    transpose]: the product keeps x, autocast caches its copy, and backward makes a gradient that only the graph holds.
+    """
     tape = x.tape
+    if whole is None and weight.transposed:
+        return ops.linear(
+            x, Parameter(f"{weight.name} (turned)", (outputs, weight.shape[0]), weight.format, stray=True)
+        )
     compute = tape.autocast.format if tape.autocast else x.format
     x = ops.to(x, compute)
     if whole is None and weight.format is not compute:

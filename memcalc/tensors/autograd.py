@@ -63,6 +63,12 @@ class Node:
             self.grads[slot] = gathered(self.grads[slot], grad)
 
 
+class Leaf(Node):
+    """The end of the graph at an activation; autocast caches its copy of one, as of a trained weight."""
+
+    __slots__ = ()
+
+
 def gathered(first: Tensor | None, second: Tensor) -> Tensor:
     """Two gradients of one tensor as one."""
     if first is None:
@@ -177,11 +183,12 @@ def checkpointed(tape: Tape, run: Callable[[], Tensor], inputs: Sequence[Tensor]
 
 
 class Autocast:
-    """torch.autocast: the format it computes in, and its cache of cast weights, which lives until it ends."""
+    """torch.autocast: the format it computes in, and its cache of cast leaves of the graph (weights, above all), which
+    lives until it ends."""
 
     def __init__(self, fmt: Format) -> None:
         self.format = fmt
-        self.cache: dict[Parameter, Tensor] = {}
+        self.cache: dict[Parameter | Leaf, Tensor] = {}
 
 
 def _mark_kept(storage: Storage) -> None:
@@ -238,7 +245,7 @@ def graph_leaf(tape: Tape) -> Node | None:
     """The end of the graph for an activation that is made to need a gradient (``requires_grad_()``)."""
     if not tape.grad_enabled:
         return None
-    node = Node([], lambda grad: [], 1, len(tape.sections) - 1)
+    node = Leaf([], lambda grad: [], 1, len(tape.sections) - 1)
     tape.nodes.append(node)
     return node
 
@@ -283,6 +290,9 @@ def backward(tape: Tape, loss: Tensor, phase: str = "backward") -> None:
             section = tape.sections[current]
             tape.begin(phase, section.label, section.repeat, section.group)
         _run(tape, node)
+    if tape.strays:  # they go with the graph
+        tape.begin(phase, "graph")
+        tape.strays.clear()
     del root  # the caller of torch's engine holds the first gradient to the end
     tape.grad_enabled = True
 
@@ -340,6 +350,10 @@ def _deliver(parameter: Parameter, grad: Tensor) -> None:
         return
     whole, parameter.buffer = parameter.buffer, None
     del grad
+    if parameter.stray:
+        assert whole is not None
+        whole.tape.strays.append(whole)
+        return
     if parameter.grad is None:
         assert whole is not None
         whole.storage.record.component = "gradients"

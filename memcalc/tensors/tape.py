@@ -15,6 +15,7 @@ from memcalc.formats import Format
 
 if TYPE_CHECKING:
     from memcalc.tensors.autograd import Autocast, Node, Recomputation
+    from memcalc.tensors.tensor import Tensor
     from memcalc.tensors.watch import Watch
 
 Size = Any
@@ -97,6 +98,7 @@ class Tape:
         self.liger = False  # fused norms, feed-forwards and rotary positions
         self.offload = False  # what is kept for backward waits in the computer's memory
         self.selective = False  # checkpointed blocks keep the results of matrix products and attention kernels
+        self.strays: list[Tensor] = []  # gradients that only the graph holds
         self.autocast: Autocast | None = None
         self.saving: Recomputation | None = None
         self.watch: Watch | None = None  # what wraps the model, if anything does

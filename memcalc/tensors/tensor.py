@@ -61,10 +61,11 @@ class Parameter:
 
     It is its own end of the graph: gradients that reach it are gathered in ``buffer`` until all
     ``uses`` have delivered, then become (or are added to) ``grad``. ``transposed``: a matrix that lies (inputs,
-    outputs), as Conv1D's does, not (outputs, inputs).
+    outputs), as Conv1D's does, not (outputs, inputs). ``stray``: made in the forward pass and no part of the model, so
+    that its gradient lives as long as the graph.
     """
 
-    __slots__ = ("buffer", "format", "grad", "name", "repeat", "shape", "trainable", "transposed", "uses")
+    __slots__ = ("buffer", "format", "grad", "name", "repeat", "shape", "stray", "trainable", "transposed", "uses")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Parameter:
         repeat: int = 1,
         trainable: bool = True,
         transposed: bool = False,
+        stray: bool = False,
     ) -> None:
         self.name = name
         self.shape: tuple[int, ...] = tuple(shape)
@@ -81,6 +83,7 @@ class Parameter:
         self.repeat = repeat
         self.trainable = trainable
         self.transposed = transposed
+        self.stray = stray
         self.uses = 0
         self.buffer: Tensor | None = None
         self.grad: Tensor | None = None

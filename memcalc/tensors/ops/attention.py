@@ -89,6 +89,8 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kerne
         query, key, value = (contiguous(one, True, (*one.shape[:-1], padded), "pad") for one in (query, key, value))
     shapes = [one.shape for one in (query, key, value) if one.needs_grad]
     bias = _fused_bias(mask, query.shape[0], fmt) if mask is not None else None
+    if bias is not None:  # spread over the heads, and cut to the keys: a copy to the host has all of that
+        bias = bias.view(*query.shape[:3], key.shape[2])
 
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, shape, fmt, f"{kernel} attention (gradient)") for shape in shapes]

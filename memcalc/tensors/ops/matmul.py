@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc.formats import Format
-from memcalc.tensors.autograd import operator
+from memcalc.tensors.autograd import Leaf, operator
 from memcalc.tensors.ops.elementwise import Grads, contiguous, fresh, to
 from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
@@ -25,7 +25,7 @@ def _product(
 ) -> Tensor:
     tape = x.tape
     compute = tape.autocast.format if tape.autocast else x.format
-    x = to(x, compute)
+    x = _cast_input(x, compute)
     w = cast_weight(x, weight, compute, cached)
     b = cast_weight(x, bias, compute) if bias is not None else None
     x_shape, w_shape = x.shape, weight.shape
@@ -54,6 +54,17 @@ def _product(
     elif needs_x:
         frozen = [weight]
     return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps, weights=frozen)
+
+
+def _cast_input(x: Tensor, fmt: Format) -> Tensor:
+    """``x`` as the product takes it; autocast keeps its copy of a leaf of the graph [at::autocast::cached_cast]."""
+    autocast, leaf = x.tape.autocast, x.node
+    if autocast is None or x.format is fmt or not isinstance(leaf, Leaf) or x.is_view:
+        return to(x, fmt)
+    if leaf not in autocast.cache:
+        autocast.cache[leaf] = to(x, fmt)
+        autocast.cache[leaf].storage.record.component = "activations"
+    return autocast.cache[leaf]
 
 
 def cast_weight(x: Tensor, weight: Parameter, fmt: Format, cached: bool = True) -> Tensor | Parameter:

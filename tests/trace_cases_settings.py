@@ -1,0 +1,51 @@
+"""Settings that meet in ways of their own, for ``record_traces.py``: found by ``fuzz_traces.py``, small models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.trace_cases import GPT2_S, dora, lora, small
+
+Config = dict[str, Any]
+CASES: dict[str, dict[str, Any]] = {}
+
+OLMO2: Config = {
+    "architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2", "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+COHERE: Config = {
+    "architectures": ["CohereForCausalLM"], "model_type": "cohere", "max_position_embeddings": 4096,
+    "tie_word_embeddings": True, "use_qk_norm": True,
+}  # fmt: skip
+
+
+def train(name: str, config: Config, precision: str, training: Config, **fields: Any) -> None:
+    """Add a training case of two sequences of 150 tokens; ``fields`` of the scenario may say otherwise."""
+    words = [f"{key}={value}" for key, value in (fields | training).items() if key != "lora"]
+    if "lora" in training:
+        words.append(f"dropout={training['lora']['dropout']}")
+    CASES[f"{name} train {precision} {' '.join(words)}"] = {
+        "task": "train", "model": {"config": config}, "precision": precision, "batch": 2, "seq_len": 150,
+        "training": training, **fields,
+    }  # fmt: skip
+
+
+# PEFT turns a Conv1D's weight round for DoRA with dropout: a parameter of its own, whose gradient only the graph holds.
+for precision in ("fp32", "bf16-mixed", "fp16-mixed"):
+    train("gpt2-s", GPT2_S, precision, dora(dropout=0.1))
+    for again in ("full", "selective-ops"):
+        train("gpt2-s", GPT2_S, precision, {"checkpointing": again, **dora(dropout=0.1)})
+    train("gpt2-s", GPT2_S, precision, {"checkpointing": "full", **dora()})
+train("gpt2-s", GPT2_S, "bf16", dora(dropout=0.1, dtype="bf16"))
+train("gpt2-s", GPT2_S, "bf16-mixed", {"grad_accumulation": 2, **dora(dropout=0.1)}, batch=8)
+
+# Autocast caches its copy of a leaf: with checkpointing and frozen embeddings, the first block's input.
+for again in ("full", "selective-ops"):
+    train("olmo2-s", small(OLMO2), "bf16-mixed", {"checkpointing": again, **lora(dropout=0.1)})
+train("olmo2-s", small(OLMO2), "fp16-mixed", {"checkpointing": "full", **lora()})
+
+# A mask goes to the host as the kernel sees it: spread over the heads.
+for heads in (2, 8):
+    one = small(COHERE, num_key_value_heads=heads)
+    for precision in ("fp32", "bf16", "bf16-mixed"):
+        train(f"cohere-kv{heads}", one, precision, {"activation_offload": True}, attention_mask="padded")
