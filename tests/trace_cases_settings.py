@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.trace_cases import GPT2_S, dora, lora, small
+from tests.trace_cases import GPT2_S, LLAMA_S, dora, lora, small
 
 Config = dict[str, Any]
 CASES: dict[str, dict[str, Any]] = {}
@@ -49,3 +49,24 @@ for heads in (2, 8):
     one = small(COHERE, num_key_value_heads=heads)
     for precision in ("fp32", "bf16", "bf16-mixed"):
         train(f"cohere-kv{heads}", one, precision, {"activation_offload": True}, attention_mask="padded")
+
+# The attention composite adds its mask out of place where every operator is watched; autocast casts a float mask.
+SMOLLM3: Config = {
+    "architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3", "max_position_embeddings": 4096,
+    "tie_word_embeddings": True, "pad_token_id": 0,
+}  # fmt: skip
+FALCON_ALIBI: Config = {
+    "architectures": ["FalconForCausalLM"], "model_type": "falcon", "vocab_size": 1999, "hidden_size": 256,
+    "num_hidden_layers": 2, "num_attention_heads": 8, "alibi": True, "multi_query": False, "parallel_attn": False,
+    "new_decoder_architecture": False, "bias": True, "hidden_dropout": 0.0, "attention_dropout": 0.0,
+}  # fmt: skip
+for precision in ("fp32", "bf16", "bf16-mixed"):
+    train("smollm3-s", small(SMOLLM3), precision, {"checkpointing": "selective-ops"}, attention="math")
+    train("llama-s", LLAMA_S, precision, {"checkpointing": "selective-ops"}, attention="math", attention_mask="padded")
+for again in ("none", "full"):
+    mixed = {"checkpointing": again, **lora()}
+    train("falcon-alibi", FALCON_ALIBI, "bf16-mixed", mixed, attention="math", attention_mask="padded")
+
+# Autocast caches copies of fp32 weights only.
+train("llama-s", LLAMA_S, "fp16-mixed", {"activation_offload": True, **dora(dtype="bf16")})
+train("llama-s", LLAMA_S, "fp16-mixed", lora(dtype="bf16"))

@@ -75,15 +75,18 @@ def _adapter_product(x: Tensor, down: Parameter, up: Parameter) -> list[Tensor]:
     # A checkpointed block drops what it would keep; offloading takes it away.
     dropped = tape.offload or (tape.saving is not None and not tape.saving.replays)
     graph = [ops.to(identity, compute)]
-    cast_weight(identity, down, compute)
+    cast = cast_weight(identity, down, compute)
     inner = _mm(tape, (inputs, rank), compute)
+    del cast
     if dropped:
         graph.clear()
     else:
         graph.append(inner)
-    cast_weight(identity, up, compute)
+    cast = cast_weight(identity, up, compute)
     product = _mm(tape, (inputs, up.shape[0]), compute)
-    del identity, inner
+    if isinstance(cast, Tensor) and not dropped:
+        graph.append(cast)
+    del identity, inner, cast
     if tape.saving is None:
         for one in graph:
             one.storage.record.component = "activations"

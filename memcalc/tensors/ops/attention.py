@@ -76,6 +76,8 @@ def attend(
     if tape.autocast is not None:
         fmt = tape.autocast.format
         query, key, value = to(query, fmt), to(key, fmt), to(value, fmt)
+        if mask is not None and mask.format is not Format.BOOL:
+            mask = to(mask, fmt)
     kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call, value.shape[-1])
     if kernel == "math":
         return _math(query, key, value, mask, grouped, dense or grouped, p, by_head)
@@ -165,7 +167,8 @@ def _math(
     copies = (not one and not by_head, not one and not dense and not by_head)
     weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), copies)
     if bias is not None:
-        weights = add(weights, bias, in_place=True)
+        # Selective checkpointing watches every operator, and torch then adds out of place [areAnyTensorSubclassLike].
+        weights = add(weights, bias, in_place=not (tape.selective and tape.saving is not None))
     weights = softmax(weights, op="safe_softmax")
     weights = dropout(weights, p)
     returned = to(weights.detach(), origin)  # the second result is made first

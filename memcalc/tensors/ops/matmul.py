@@ -59,7 +59,7 @@ def _product(
 def _cast_input(x: Tensor, fmt: Format) -> Tensor:
     """``x`` as the product takes it; autocast keeps its copy of a leaf of the graph [at::autocast::cached_cast]."""
     autocast, leaf = x.tape.autocast, x.node
-    if autocast is None or x.format is fmt or not isinstance(leaf, Leaf) or x.is_view:
+    if autocast is None or x.format is not Format.FP32 or not isinstance(leaf, Leaf) or x.is_view:
         return to(x, fmt)
     if leaf not in autocast.cache:
         autocast.cache[leaf] = to(x, fmt)
@@ -68,11 +68,12 @@ def _cast_input(x: Tensor, fmt: Format) -> Tensor:
 
 
 def cast_weight(x: Tensor, weight: Parameter, fmt: Format, cached: bool = True) -> Tensor | Parameter:
-    """The weight as the product takes it. Under autocast an fp32 weight is cast; the copy of a trained one is
-    cached until autocast ends [at::autocast::cached_cast]."""
+    """The weight as the product takes it. Under autocast one in another format is cast; the copy of a trained fp32
+    one is cached until autocast ends [at::autocast::cached_cast]."""
     tape = x.tape
     if weight.format is fmt:
         return weight
+    cached = cached and weight.format is Format.FP32
     cache = tape.autocast.cache if tape.autocast and cached else {}
     found = cache.get(weight)
     if found is not None:
