@@ -38,7 +38,7 @@ def main() -> None:
             st.Page("pages/views/gpus.py", title="Live GPUs", url_path="gpus"),
             st.Page("pages/views/accuracy.py", title="Accuracy", url_path="accuracy"),
         ],
-        "Learn": [],
+        "Learn": [st.Page("pages/views/learn.py", title="Workshop", url_path="learn")],
     }
     pages = {heading: listed for heading, listed in sections.items() if listed}
     page = st.navigation(pages, position="top")

@@ -23,7 +23,10 @@ pytestmark = pytest.mark.browser
 
 PINS = [{"model": "gpt2", "task": task, "hardware": {"gpu": "16GB"}} for task in ("train", "infer")]
 FULL_COMPARE = "/compare?pins=" + urllib.parse.quote(json.dumps(PINS, separators=(",", ":")))
-PATHS = ["/", *(f"/{name}" for name in re.findall(r'url_path="(\w+)"', (ROOT / "app.py").read_text())), FULL_COMPARE]
+#: A lesson's figure, which waits for an answer, and the presenter's page.
+LESSONS = ["/learn?lesson=2&step=figure", "/learn?present=true&step=figure"]
+NAMES = re.findall(r'url_path="(\w+)"', (ROOT / "app.py").read_text())
+PATHS = ["/", *(f"/{name}" for name in NAMES), FULL_COMPARE, *LESSONS]
 LOOKS = [(1400, "light"), (1400, "dark"), (390, "dark"), (390, "light")]
 #: The words that stand for each chart.
 ALTERNATIVES = (

@@ -1,0 +1,166 @@
+"""Lesson 1: so many bytes for each parameter, and what is not per parameter."""
+
+from __future__ import annotations
+
+from memcalc import units
+from memcalc.errors import MemcalcError
+from memcalc.estimate import Estimate
+from memcalc.learn.case import OVERHEAD, Case, ask, device, parts
+from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term
+from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, TRAINED_IN, dashboard
+from memcalc.learn.words import LABELS, PHASES, each, listed, nearest, percent
+
+RULE = "16 bytes per parameter"
+CLAIMED = 16
+"""Bytes per parameter that the rule claims. Rajbhandari et al., "ZeRO" (arXiv 1910.02054), section 3.1: 2 for the
+weight, 2 for the gradient, 12 for the optimizer (fp32 copy, momentum, variance)."""
+CHOICES = (2, 4, 8, 16)
+PER_PARAMETER = ("weights", "gradients", "optimizer")
+SHOWN = ("forward", "backward", "optimizer")
+
+
+def per_parameter(found: Estimate) -> float:
+    """Bytes that last through a training, for each trained parameter."""
+    return found.persistent / found.parameters["trainable"]
+
+
+def question(case: Case) -> Question:
+    found = ask(case.train(case["tokens"]))
+    whole, trained = per_parameter(found), found.parameters["trainable"]
+    share = [each(found.component_peak[name] / trained) for name in PER_PARAMETER]
+    return Question(
+        f"{case.name} is trained with AdamW in {PRECISIONS['bf16-mixed']}. How many bytes does every parameter take as "
+        "long as the training runs, however short the texts are?",
+        tuple(f"{size} bytes" for size in CHOICES),
+        nearest(whole, CHOICES),
+        f"{each(whole)} bytes: {share[0]} for the weight, {share[1]} for its gradient, {share[2]} for the optimizer's "
+        f"two running averages. {units.count(trained)} parameters take {units.binary(found.persistent)} that way.",
+    )
+
+
+def show(case: Case) -> Shown:
+    tokens = case.reachable(case["tokens"])
+    found = ask(case.train(tokens))
+    stacks = tuple(Stack(PHASES[name], parts(found, name), name == found.peak["phase"]) for name in SHOWN)
+    lasting, most = found.persistent, found.component_peak["activations"]
+    peak = PHASES[found.peak["phase"]]
+    return Shown(
+        Bars(stacks),
+        "Memory of a training step by phase, stacked by component. "
+        + " ".join(f"{one.label}: {listed(one.parts)}." for one in stacks),
+        f"{units.binary(lasting)} last through the whole training, whatever the texts. Activations come on top, up to "
+        f"{units.binary(most)} with {tokens:,} tokens. Highest is the {peak}, with {units.binary(device(found))}.",
+        _formula(found),
+        (_rule(found),),
+        _notes(found),
+    )
+
+
+def _formula(found: Estimate) -> tuple[Term, ...]:
+    """The highest instant, line by line; the lines' sum is what the card holds."""
+    trained = found.parameters["trainable"]
+    terms = []
+    for name, size in parts(found).items():
+        if not size:
+            continue
+        how = ""
+        if name in PER_PARAMETER:
+            how = f"{units.count(trained)} parameters × {each(size / trained)} B"
+        elif name == "activations":
+            how = f"{_tokens(found):,} tokens × {units.binary(size / _tokens(found))}"
+        elif name == "temporary":
+            how = "lives for a moment: copies that a computation needs"
+        elif name == OVERHEAD:
+            how = "libraries, the allocator's reserve, the CUDA context"
+        terms.append(Term(LABELS[name], how, units.binary(size)))
+    return (*terms, Term(f"in the {PHASES[found.peak['phase']]}", "", units.binary(device(found)), True))
+
+
+def _tokens(found: Estimate) -> int:
+    return int(found.scenario["batch"]) * int(found.scenario["seq_len"])
+
+
+def _rule(found: Estimate) -> Rule:
+    size, whole = per_parameter(found), device(found)
+    besides = whole - found.persistent
+    return Rule(
+        RULE,
+        abs(size - CLAIMED) < 0.5,
+        f"{each(size)} bytes a parameter are lasting here. At the highest instant {units.binary(besides)} lie beside "
+        f"them ({percent(besides / whole)} of {units.binary(whole)}), for which the rule has no word.",
+    )
+
+
+def _notes(found: Estimate) -> tuple[str, ...]:
+    at = found.at_peak
+    said = []
+    if at["activations"] < found.component_peak["activations"] / 2:
+        said.append(
+            "In the optimizer step the activations are gone already, and the optimizer's working copies "
+            f"({units.binary(at['temporary'])}) are there instead: lesson 9 looks at that."
+        )
+    return tuple(said)
+
+
+def remember(case: Case) -> tuple[str, ...]:
+    found = ask(case.train(case["tokens"]))
+    token = found.component_peak["activations"] / _tokens(found)
+    return (
+        "Training holds four things: weights, gradients, optimizer states and activations.",
+        f"The first three are counted in bytes per parameter: {each(per_parameter(found))} with AdamW in mixed "
+        f"precision, so {units.binary(found.persistent)} for {case.name}.",
+        f"Activations are counted per token ({units.binary(token)} each here): they grow with the text and the batch.",
+        "Nothing of this is a sum over the whole run. What counts is the highest instant.",
+    )
+
+
+def maps(case: Case) -> tuple[Table, ...]:
+    """Bytes per parameter for every precision and optimizer."""
+    rows: list[tuple[str, ...]] = []
+    marked: dict[tuple[int, int], str] = {}
+    for precision in TRAINED_IN.values:
+        cells = [precision]
+        for optimizer in OPTIMIZER.values:
+            size = _size(case, precision, optimizer)
+            if size is not None and abs(size - CLAIMED) < 0.5:
+                marked[len(rows), len(cells)] = "16"
+            cells.append("–" if size is None else each(size))
+        rows.append(tuple(cells))
+    return (
+        Table(
+            f"Lasting bytes per parameter of {case.name}; marked where “{RULE}” is true",
+            ("training in", *OPTIMIZER.values), tuple(rows), marked,
+        ),
+    )  # fmt: skip
+
+
+def _size(case: Case, precision: str, optimizer: str) -> float | None:
+    try:
+        return per_parameter(ask(case.train(128, precision=precision, optimizer=optimizer)))
+    except MemcalcError:
+        return None  # a pair that does not go together
+
+
+def fixed(case: Case) -> str:
+    return f"{case.name}, one sequence at a time, AdamW, {PRECISIONS['bf16-mixed']}."
+
+
+def links(case: Case) -> tuple[Link, ...]:
+    here = dashboard(case, seq=case["tokens"])
+    return (
+        Link("These bars beside inference, and against a card", "", here),
+        Link("Every setting of a training step", "training", here),
+    )
+
+
+LESSON = Lesson(
+    title="Where does it go?",
+    idea="Most of what training needs is so many bytes for every parameter. The rest is counted by the token.",
+    variables=(TOKENS,),
+    fixed=fixed,
+    question=question,
+    show=show,
+    remember=remember,
+    links=links,
+    maps=maps,
+)

@@ -1,0 +1,237 @@
+"""The workshop's page: a lesson's question, then its figure, its formula, the rules examined, what to remember."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import streamlit as st
+
+from memcalc.errors import MemcalcError
+from memcalc.learn.case import Case
+from memcalc.learn.lesson import Lesson, Question, Variable
+from memcalc.learn.lessons import LESSONS
+from memcalc.ui import (
+    carry,
+    catalogues,
+    controls,
+    form_controls,
+    frame,
+    glossary,
+    learn_presenter,
+    learn_state,
+    links,
+    options,
+)
+from memcalc.ui import learn_figures as figures
+from memcalc.ui import learn_markup as html
+from memcalc.ui.figures import CONFIG
+from memcalc.ui.plain_figure import PlainFigure
+from memcalc.ui.state import Settings
+from memcalc.ui.words import plain
+
+LINK: Final = "query-params"
+TERMS = (
+    "activations",
+    "optimizer states",
+    "KV cache",
+    "gradient checkpointing",
+    "micro-batch",
+    "reserved",
+    "GiB and GB",
+)
+
+
+def allowed() -> dict[str, Any]:
+    """What a link to the workshop may say."""
+    return {
+        "source": controls.SOURCES,
+        "model": catalogues.models(),
+        "size": [options.ladder(size) for size in options.SIZES],
+        "exact": None,
+        learn_state.LESSON: learn_state.NUMBERS,
+        learn_state.STEP: learn_state.STEPS,
+        learn_state.PRESENT: ("true", "false"),
+        learn_state.MOVE: [one.label for lesson in LESSONS for one in lesson.variables],
+        **{one.key: [one.name(value) for value in one.values] for lesson in LESSONS for one in lesson.variables},
+    }
+
+
+def show() -> None:
+    """Draw the page."""
+    given = st.query_params.to_dict()
+    presenting = _presenting(given)
+    if presenting:
+        learn_presenter.style()
+    else:
+        frame.heading("Workshop", f"{len(LESSONS)} short lessons on where GPU memory goes. Answer first, then look.")
+    st.html(html.style())
+    notes, nav = st.container(), st.container(key="learn-nav")
+    actions = None if presenting else st.container(horizontal=True, gap="small", key="learn-actions")
+    lesson = st.container(key="learn-lesson", gap="medium")
+    bar = actions or learn_presenter.bar()
+    with nav:
+        st.pills("Lesson", learn_state.NUMBERS, default="1", required=True, key=learn_state.LESSON, bind=LINK,
+                 on_change=learn_state.chosen)  # fmt: skip
+        learn_state.draw()
+    number = learn_state.number()
+    with bar:
+        model = _model()
+        learn_presenter.buttons(number, presenting)
+    with lesson:
+        _lesson(number, LESSONS[number - 1], model, presenting)
+    with notes:
+        frame.link_notes(given, allowed, (number, learn_state.step(), model))
+    if not presenting:
+        _onward(number)
+        glossary.row(TERMS)
+
+
+def _presenting(given: dict[str, str]) -> bool:
+    """Whether to present; before its control is drawn, the link says so."""
+    if learn_state.PRESENT in st.session_state:
+        return learn_state.presenting()
+    return given.get(learn_state.PRESENT) == "true"
+
+
+def _model() -> str | int:
+    """The reader's model, behind a button that names it."""
+    said = {name: st.session_state.get(name, st.query_params.get(name)) for name in ("source", "model")}
+    known = said["model"] if said["model"] in catalogues.models() else Settings.model
+    named = known if said["source"] != controls.SOURCES[1] else "any size"
+    with st.popover(f"Model: {named}", icon=":material/tune:", key="model-place"):
+        states = controls._model()
+        complaint = links.size_complaint(states.get("exact") or "")
+        if complaint:
+            st.warning(plain(complaint), icon=":material/info:")
+    return form_controls.base(states).model
+
+
+def _lesson(number: int, lesson: Lesson, model: str | int, presenting: bool) -> None:
+    """The lesson as far as the reader has come."""
+    step = learn_state.step()
+    idea = "" if presenting and step == "figure" else lesson.idea  # the figure needs the room
+    st.html(html.head(number, lesson.title, idea, 1 if presenting else 2))
+    try:
+        question = lesson.question(lesson.usual(model))
+        if step != "remember" or not presenting:
+            _question(number, model, question, step, presenting)
+        if step == "question":
+            return
+        _figure(number, model, presenting, step)
+        if step == "remember" or not presenting:
+            st.html(html.remember(lesson.remember(lesson.usual(model))))
+    except MemcalcError as error:
+        st.warning(plain(error.message), icon=":material/info:", title="This lesson has no answer for this model")
+
+
+def _question(number: int, model: str | int, question: Question, step: str, presenting: bool) -> None:
+    """The question, and what becomes of the answer. A room answers by raising hands; a reader by a click."""
+    if presenting:
+        if step == "question":
+            st.html(html.choices(question))
+        else:
+            st.html(html.verdict(question, None))
+        return
+    name = learn_state.name_of(number, model)
+    answered = learn_state.answers().get(name)
+    key = f"answer-{name}"
+    st.radio(
+        question.text, range(len(question.choices)), index=answered, key=key, on_change=_answered,
+        args=(name, key), format_func=lambda at: plain(question.choices[at]),
+    )  # fmt: skip
+    if step == "question":
+        st.button("Show me without an answer", key="reveal", type="tertiary", on_click=learn_state.reveal)
+    else:
+        st.html(html.verdict(question, answered))
+
+
+def _answered(name: str, key: str) -> None:
+    """Keep the answer in this session, and show the figure."""
+    learn_state.answers()[name] = int(st.session_state[key])
+    learn_state.reveal()
+
+
+@st.fragment
+def _figure(number: int, model: str | int, presenting: bool, step: str) -> None:
+    """The variable, the figure, the formula, the rules: all that a slider changes, and nothing else."""
+    lesson = LESSONS[number - 1]
+    if presenting and step == "remember":
+        with st.container(key="kept"):  # the controls keep their values while they are not to be seen
+            _variables(lesson)
+        return
+    left, right = st.columns([4, 8] if presenting else [5, 8], gap="large")
+    with left:
+        case = lesson.case(model, _variables(lesson))
+    try:
+        shown = lesson.show(case)
+    except MemcalcError as error:
+        left.warning(plain(error.message), icon=":material/info:", title="These settings do not go together")
+        return
+    with left:
+        st.html(html.headline(shown.headline) + html.notes((*shown.notes, f"Unchanged: {lesson.fixed(case)}")))
+    with right, st.container(key="figure"):
+        st.html(html.legend(shown.figure) or "<span></span>")
+        st.plotly_chart(
+            PlainFigure(figures.figure(shown.figure, learn_presenter.SCALE if presenting else 1.0)),
+            key=f"lesson-figure-{number}",
+            config=CONFIG,
+            alt=shown.alternative,
+        )
+    left, right = st.columns([5, 8], gap="large")
+    left.html(html.formula(shown.formula))
+    if shown.rules:
+        right.html(html.rules(shown.rules))
+    if not presenting:
+        _beyond(lesson, case)
+
+
+def _variables(lesson: Lesson) -> dict[str, Any]:
+    """The variable's control; where a lesson has several, one at a time is moved and the rest is behind a button."""
+    if len(lesson.variables) == 1:
+        return {one.key: _control(one) for one in lesson.variables}
+    names = [one.label for one in lesson.variables]
+    moved = st.selectbox("Move one thing", names, key=learn_state.MOVE, bind=LINK)
+    place = st.container()
+    rest = st.expander("The rest of your case", icon=":material/tune:", key="rest")
+    states = {}
+    for one in lesson.variables:
+        with place if one.label == moved else rest:
+            states[one.key] = _control(one)
+    return states
+
+
+def _control(one: Variable) -> Any:
+    """A ladder as a slider, few choices as buttons."""
+    more: dict[str, Any] = {"key": one.key, "bind": LINK, "help": one.help or None}
+    names = [one.name(value) for value in one.values]
+    if one.kind == "ladder":
+        return st.select_slider(one.label, names, value=one.name(one.usual), **more)
+    return st.segmented_control(one.label, names, default=one.name(one.usual), required=True, wrap=True, **more)
+
+
+def _beyond(lesson: Lesson, case: Case) -> None:
+    """Where the rules are true, worked out when somebody looks; and the dashboard's pages at this state."""
+    if lesson.maps:
+        place = st.expander("Where is it true? A map", icon=":material/map:", key="maps", on_change="rerun")
+        if place.open:
+            with place:
+                for table in lesson.maps(case):
+                    st.html(html.table(table))
+    with st.container(horizontal=True, gap="small", key="learn-links"):
+        st.caption("Go on with these settings:", width="content")
+        for at, one in enumerate(lesson.links(case)):
+            st.button(one.label, key=f"link-{at}", type="tertiary", icon=":material/arrow_forward:",
+                      on_click=carry.leave, args=(one.page,), kwargs=dict(one.settings))  # fmt: skip
+
+
+def _onward(number: int) -> None:
+    """The lessons before and after, and how many were answered."""
+    done = len({name.split(" ")[0] for name in learn_state.answers()})
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="learn-onward"):
+        if number > 1:
+            st.button(f"{number - 1}. {LESSONS[number - 2].title}", key="before", icon=":material/arrow_back:",
+                      on_click=learn_state.open_lesson, args=(number - 1,))  # fmt: skip
+        if number < len(LESSONS):
+            st.button(f"{number + 1}. {LESSONS[number].title}", key="after", icon=":material/arrow_forward:",
+                      type="primary", on_click=learn_state.open_lesson, args=(number + 1,))  # fmt: skip
+        st.caption(f"{done} of {len(LESSONS)} questions answered. Answers stay in this browser tab.", width="content")

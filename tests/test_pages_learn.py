@@ -1,0 +1,139 @@
+"""The workshop's page, run without a browser: every lesson over several models and states."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from memcalc.learn.lessons import LESSONS
+from memcalc.ui import learn_page
+
+SLOW = 60
+NUMBERS = range(1, len(LESSONS) + 1)
+
+
+def page(**query: str) -> AppTest:
+    test = AppTest.from_file("../app.py", default_timeout=SLOW)
+    test.switch_page("pages/views/learn.py")
+    for name, value in query.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def html(test: AppTest, name: str) -> list[str]:
+    """The page's own blocks with a class, without their marks."""
+    found = [one.proto.body for one in test.get("html") if f'class="{name}' in one.proto.body]
+    return [re.sub("<.*?>", " ", body) for body in found]
+
+
+def said(test: AppTest, name: str) -> str | None:
+    """What the address says of a setting; None where it is left out."""
+    value = dict(test.query_params).get(name)
+    return value[-1] if isinstance(value, list) else value
+
+
+def title(test: AppTest) -> str:
+    return html(test, "mc-lesson")[0]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_figure_waits_for_an_answer(number: int) -> None:
+    test = page(lesson=str(number))
+    assert not test.exception
+    assert f"{number}. {LESSONS[number - 1].title}" in title(test)
+    assert not test.get("plotly_chart")
+    assert not html(test, "mc-headline")
+    question = LESSONS[number - 1].question(LESSONS[number - 1].usual("Llama-3.1-8B"))
+    assert test.radio[0].label == question.text
+    wrong = (question.right + 1) % len(question.choices)
+    test.radio[0].set_value(wrong).run()
+    assert "Not " in html(test, "mc-feedback")[0]
+    test.radio[0].set_value(question.right).run()
+    assert not test.exception
+    assert "Right." in html(test, "mc-feedback")[0]
+    (chart,) = test.get("plotly_chart")
+    assert len(chart.proto.alt) > 40
+    assert html(test, "mc-remember")
+    assert html(test, "mc-formula-table")
+
+
+@pytest.mark.parametrize(
+    "model", [{"model": "gpt2"}, {"model": "Mixtral-8x7B"}, {"source": "Any size", "exact": "1.5B"}]
+)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_lesson_for_other_models_at_the_ends_of_its_variables(number: int, model: dict) -> None:
+    for one in LESSONS[number - 1].variables:
+        for value in (one.values[0], one.values[-1]):
+            test = page(lesson=str(number), step="figure", move=one.label, **{one.key: one.name(value)}, **model)
+            assert not test.exception
+            assert (said(test, one.key) or one.name(one.usual)) == one.name(value)
+            assert test.get("plotly_chart") or test.warning
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_presenting_shows_one_thing_after_the_other(number: int) -> None:
+    test = page(lesson=str(number), present="true")
+    assert not test.exception
+    assert not test.radio
+    assert html(test, "mc-question")
+    test.button(key="next").click().run()
+    assert test.get("plotly_chart")
+    assert not html(test, "mc-remember")
+    test.button(key="page-down").click().run()
+    assert html(test, "mc-remember")
+    assert not test.get("plotly_chart")
+    assert said(test, "step") == "remember"
+    test.button(key="back").click().run()
+    test.button(key="page-up").click().run()
+    assert html(test, "mc-question")
+    assert title(test).strip().startswith(f"{number}.")
+
+
+def test_from_lesson_to_lesson_and_answers_stay_in_the_session() -> None:
+    test = page(present="true", step="remember")
+    test.button(key="next").click().run()
+    assert title(test).strip().startswith("2.")
+    assert said(test, "step") is None
+    test.button(key="end").click().run()
+    assert said(test, "present") is None
+    test.radio[0].set_value(0).run()
+    test.button(key="before").click().run()
+    test.button(key="after").click().run()
+    assert test.radio[0].value == 0
+    assert "answer" not in str(dict(test.query_params))
+    assert any("1 of" in one.value for one in test.caption)
+    assert not page().radio[0].value  # another visitor knows nothing of it
+
+
+def test_a_value_keeps_while_the_presenter_says_what_to_remember() -> None:
+    test = page(present="true", step="figure", tokens="4096")
+    test.button(key="next").click().run()
+    test.button(key="back").click().run()
+    assert test.select_slider(key="tokens").value == "4096"
+    assert said(test, "tokens") == "4096"
+
+
+def test_a_link_with_mistakes_is_answered_with_a_word() -> None:
+    test = page(lesson="77", step="nowhere", colour="red")
+    assert not test.exception
+    said = " ".join(one.value for one in test.info).replace("\\", "")
+    assert "77" in said
+    assert "nowhere" in said
+    assert "colour" in said
+    assert title(test).strip().startswith("1.")
+
+
+def test_the_map_is_worked_out_when_somebody_looks() -> None:
+    test = page(lesson="2", step="figure")
+    assert not html(test, "mc-map")
+
+
+def test_everything_a_link_may_say_is_known() -> None:
+    allowed = learn_page.allowed()
+    for lesson in LESSONS:
+        for one in lesson.variables:
+            assert set(allowed[one.key]) == {one.name(value) for value in one.values}
+            assert len(set(allowed[one.key])) == len(one.values)
+            assert one.usual in one.values
