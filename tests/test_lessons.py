@@ -10,7 +10,7 @@ import memcalc
 from memcalc import units
 from memcalc.learn.case import Case
 from memcalc.learn.lesson import Bars, Curves, Lesson
-from memcalc.learn.lessons import LESSONS, saving, where
+from memcalc.learn.lessons import LESSONS, accumulate, batch, precision, saving, tuning, where, worth
 from memcalc.ui import controls, options
 
 LLAMA = 8_030_261_248  # parameters of Llama-3.1-8B, as published
@@ -148,3 +148,93 @@ def test_the_map_over_batch_and_length_is_the_estimates() -> None:
     at = table.columns.index("4,096")
     row = next(row for row in table.rows if row[0] == "8")
     assert row[at] == f"{100 * saving.saving(case.at(sequences=8, tokens=4096)):.0f} %"
+
+
+def test_half_the_batch_is_not_half_the_memory() -> None:
+    """Two estimates by hand: batch 20 and batch 10; and what inference at batch 4 and 2 needs."""
+    for model in ("gpt2", "Llama-3.1-8B"):
+        shown = batch.show(batch.LESSON.usual(model))
+        whole, half = (device(train(model, batch=one)) for one in (20, 10))
+        assert f"Half the batch needs {100 * half / whole:.0f} %" in shown.headline
+        rules = {rule.text: rule for rule in shown.rules}
+        assert rules[batch.HALF].holds == (abs(half / whole - 0.5) <= 0.025)
+        prompt = 1024 - 127 if model == "gpt2" else 1024  # GPT-2 has 1,024 positions
+        used = [
+            device({"model": model, "task": "infer", "batch": one,
+                    "inference": {"prompt_tokens": prompt, "new_tokens": 128}}) / whole for one in (4, 2)
+        ]  # fmt: skip
+        assert rules[batch.FIFTH].holds == all(0.05 <= one <= 0.10 for one in used)
+        for one in used:
+            assert f"{100 * one:.1f} %" in rules[batch.FIFTH].sentence
+
+
+def test_the_line_over_the_batch_is_a_fixed_part_and_a_slope() -> None:
+    """By hand: 100 bytes and 7 for each sequence; a floor below does not bend the line."""
+    assert batch.line([max(130, 100 + 7 * one) for one in range(1, 61)]) == (100, 7)
+
+
+def test_accumulating_keeps_one_pieces_activations() -> None:
+    """Activations of 16 texts in 16 pieces are those of one text; states stay; the time model by hand."""
+    case = accumulate.LESSON.usual("Llama-3.1-8B")
+    single = memcalc.estimate(train("Llama-3.1-8B")).component_peak["activations"]
+    assert accumulate.activations(case, 16) == single
+    whole = memcalc.estimate(train("Llama-3.1-8B", batch=16))
+    assert accumulate.activations(case, 1) == whole.component_peak["activations"]
+    assert units.binary(whole.peak["device"]) in accumulate.show(case).headline
+    # 8.03e9 parameters, 16,384 tokens: 6 operations a parameter and token at 156e12 a second, 22 B a parameter and
+    # piece and 28 B a step at 2e12 B a second.
+    computing = 6 * LLAMA * 16384 / 156e12
+    plain, pieces = (computing + (22 * one + 28) * LLAMA / 2e12 for one in (1, 16))
+    assert accumulate.slower(case, 16) == pytest.approx(pieces / plain)
+    assert accumulate.slower(case, 1, "full") == pytest.approx((plain + computing / 3) / plain)
+    rules = {rule.text: rule.holds for rule in accumulate.show(case).rules}
+    assert rules == {accumulate.ACCUMULATE: False, accumulate.CHECKPOINT: True}
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B", "Mixtral-8x7B"])
+def test_what_16_gb_of_inference_are_worth(model: str) -> None:
+    prompt = 1024 - 127 if model == "gpt2" else 1024
+    used = device({"model": model, "task": "infer", "inference": {"prompt_tokens": prompt, "new_tokens": 128}})
+    ratio = device(train(model)) / used
+    shown = worth.show(worth.LESSON.usual(model))
+    assert f"16 GB of inference with models like {model} is worth {16 * ratio:,.0f} GB" in shown.headline
+    assert f"16 GB of training is worth {16 / ratio:.1f} GB of inference" in shown.headline
+    assert shown.rules[0].holds == (80 <= 16 * ratio <= 160)
+    table = worth.maps(worth.LESSON.usual(model))[1]
+    for (i, j), said in table.marked.items():
+        assert said == "true"
+        assert 80 <= int(table.rows[i][j].replace(",", "")) <= 160
+
+
+def test_mixed_precision_does_not_halve_memory() -> None:
+    """The same 16 lasting bytes a parameter in fp32 and mixed: 8,030,261,248 × 16 B; all in 16 bits 8."""
+    case = precision.LESSON.usual("Llama-3.1-8B")
+    full, mixed, half = (
+        device(train("Llama-3.1-8B", precision=one)) for one in ("fp32", "bf16-mixed", "bf16")
+    )  # fmt: skip
+    question = precision.question(case)
+    assert f"{100 * mixed / full:.0f} %" in question.why
+    assert question.choices[question.right] in ("nearly as much", "as much or more")
+    rules = {rule.text: rule for rule in precision.show(case).rules}
+    assert rules["Mixed precision halves the memory of training"].holds is False
+    assert rules["16 bits throughout halve the memory of training"].holds is (abs(half / full - 0.5) <= 0.05)
+    assert f"{100 * half / full:.0f} %" in rules["16 bits throughout halve the memory of training"].sentence
+    weights = memcalc.estimate(
+        {"model": "Llama-3.1-8B", "task": "infer",
+         "inference": {"weights": "nf4", "prompt_tokens": 1024, "new_tokens": 128}}
+    )  # fmt: skip
+    shown = precision.show(case.at(bits="nf4"))
+    assert shown.formula[-1].value == units.binary(weights.peak["device"])
+
+
+def test_lora_shrinks_what_goes_with_the_trained_parameters_only() -> None:
+    """Llama-3.1-8B, rank 16 on q_proj and v_proj: 32 × 16 × (4096 + 4096 + 4096 + 1024) = 6,815,744 trained."""
+    case = tuning.LESSON.usual("Llama-3.1-8B")
+    shown = tuning.show(case)
+    assert units.count(6_815_744) in shown.headline
+    full, lora = (tuning.ask(tuning.scenario(case, one)) for one in ("full", "lora"))
+    assert lora.component_peak["optimizer"] == pytest.approx(8 * 6_815_744, rel=0.01)
+    assert full.component_peak["optimizer"] == pytest.approx(8 * LLAMA, rel=0.001)
+    assert lora.component_peak["weights"] == pytest.approx(2 * LLAMA, rel=0.01)
+    assert shown.rules[0].holds is False
+    assert f"{100 * lora.peak['device'] / full.peak['device']:.0f} %" in shown.headline

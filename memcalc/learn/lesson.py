@@ -104,15 +104,17 @@ class Band:
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over one axis. ``unit`` is the upright axis's: bytes are drawn in GiB, anything else as it is."""
+    """Lines over one axis. ``unit`` is the upright axis's: bytes are drawn in GiB, anything else as it is. ``start``:
+    where the lower axis begins; ``logarithmic``: that it counts in powers."""
 
     across: str
     upright: str
     curves: tuple[Curve, ...]
     marks: tuple[Mark, ...] = ()
     bands: tuple[Band, ...] = ()
-    unit: Literal["bytes", "%", "times"] = "bytes"
+    unit: Literal["bytes", "GB", "%"] = "bytes"
     logarithmic: bool = False
+    start: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,9 @@ def curves(shown: Curves, scale: float = 1.0) -> dict[str, Any]:
     top = max(high + [one.y for one in shown.marks], default=1.0)
     axis = 1.14 * (units.gib(top) if bytes_ else top)
     xs = [x for one in shown.curves for x in one.xs]
-    side: dict[str, Any] = {"type": "log"} if shown.logarithmic else {"range": [0, max(xs) * 1.03]}
+    side: dict[str, Any] = (
+        {"type": "log"} if shown.logarithmic else {"range": [shown.start, shown.start + (max(xs) - shown.start) * 1.03]}
+    )
     ticks = {"tickfont": {"size": (LETTERS - 1) * scale}}
     title = {"font": {"size": LETTERS * scale}}
     if shown.logarithmic:
@@ -124,7 +126,7 @@ def _y(value: float | None, bytes_: bool) -> float | None:
 
 
 def _value(value: float, shown: Curves) -> str:
-    return _both(value) if shown.unit == "bytes" else f"{value:.0f} %" if shown.unit == "%" else f"{value:.1f} times"
+    return _both(value) if shown.unit == "bytes" else f"{value:,.0f} {shown.unit}"
 
 
 def _curve(one: Curve, bytes_: bool, shown: Curves, scale: float) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def _curve(one: Curve, bytes_: bool, shown: Curves, scale: float) -> dict[str, A
         "type": "scatter", "mode": "lines", "name": one.name,
         "x": list(one.xs), "y": [_y(y, bytes_) for y in one.ys],
         "line": {"color": COLOURS[one.part], "width": 3 * scale, "dash": "dash" if one.dashed else "solid"},
-        "hovertext": ["" if y is None else f"<b>{escape(one.name)}</b><br>{x:,.0f}: {_value(y, shown)}"
+        "hovertext": ["" if y is None else f"<b>{escape(one.name)}</b><br>{x:,.6g}: {_value(y, shown)}"
                       for x, y in zip(one.xs, one.ys, strict=True)],
         "hoverinfo": "text",
     }  # fmt: skip

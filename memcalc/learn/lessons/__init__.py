@@ -1,6 +1,14 @@
 """The lessons, in their order. Each is a module of its own: its question, its figure, its formula, what to remember."""
 
 from memcalc.learn.lesson import Lesson
-from memcalc.learn.lessons import saving, where
+from memcalc.learn.lessons import accumulate, batch, precision, saving, tuning, where, worth
 
-LESSONS: tuple[Lesson, ...] = (where.LESSON, saving.LESSON)
+LESSONS: tuple[Lesson, ...] = (
+    where.LESSON,
+    saving.LESSON,
+    batch.LESSON,
+    accumulate.LESSON,
+    worth.LESSON,
+    precision.LESSON,
+    tuning.LESSON,
+)

@@ -24,6 +24,15 @@ def per_parameter(found: Estimate) -> float:
     return found.persistent / found.parameters["trainable"]
 
 
+def activations(case: Case, found: Estimate) -> tuple[float, float]:
+    """(bytes for each token, bytes that are there whatever the text): the latter are the 16-bit copies of the weights
+    that mixed precision keeps until the backward pass."""
+    tokens = _tokens(found)
+    most, less = (one.component_peak["activations"] for one in (found, ask(case.train(max(1, tokens // 2)))))
+    token = (most - less) / (tokens - max(1, tokens // 2))
+    return token, max(0.0, most - token * tokens)
+
+
 def question(case: Case) -> Question:
     found = ask(case.train(case["tokens"]))
     whole, trained = per_parameter(found), found.parameters["trainable"]
@@ -50,13 +59,13 @@ def show(case: Case) -> Shown:
         + " ".join(f"{one.label}: {listed(one.parts)}." for one in stacks),
         f"{units.binary(lasting)} last through the whole training, whatever the texts. Activations come on top, up to "
         f"{units.binary(most)} with {tokens:,} tokens. Highest is the {peak}, with {units.binary(device(found))}.",
-        _formula(found),
+        _formula(case, found),
         (_rule(found),),
-        _notes(found),
+        _notes(case, found),
     )
 
 
-def _formula(found: Estimate) -> tuple[Term, ...]:
+def _formula(case: Case, found: Estimate) -> tuple[Term, ...]:
     """The highest instant, line by line; the lines' sum is what the card holds."""
     trained = found.parameters["trainable"]
     terms = []
@@ -67,7 +76,10 @@ def _formula(found: Estimate) -> tuple[Term, ...]:
         if name in PER_PARAMETER:
             how = f"{units.count(trained)} parameters × {each(size / trained)} B"
         elif name == "activations":
-            how = f"{_tokens(found):,} tokens × {units.binary(size / _tokens(found))}"
+            token, copies = activations(case, found)
+            how = f"{_tokens(found):,} tokens × {units.binary(token)}"
+            if copies > 0.02 * size:
+                how += f" + {units.binary(copies)} whatever the text: 16-bit copies of the weights"
         elif name == "temporary":
             how = "lives for a moment: copies that a computation needs"
         elif name == OVERHEAD:
@@ -91,9 +103,11 @@ def _rule(found: Estimate) -> Rule:
     )
 
 
-def _notes(found: Estimate) -> tuple[str, ...]:
+def _notes(case: Case, found: Estimate) -> tuple[str, ...]:
     at = found.at_peak
-    said = []
+    token, copies = activations(case, found)
+    of = f" and {units.binary(copies)} of 16-bit copies of the weights, which no text changes" if copies else ""
+    said = [f"Activations: {_tokens(found):,} tokens × {units.binary(token)}{of}."]
     if at["activations"] < found.component_peak["activations"] / 2:
         said.append(
             "In the optimizer step the activations are gone already, and the optimizer's working copies "
@@ -104,7 +118,7 @@ def _notes(found: Estimate) -> tuple[str, ...]:
 
 def remember(case: Case) -> tuple[str, ...]:
     found = ask(case.train(case["tokens"]))
-    token = found.component_peak["activations"] / _tokens(found)
+    token, _ = activations(case, found)
     return (
         "Training holds four things: weights, gradients, optimizer states and activations.",
         f"The first three are counted in bytes per parameter: {each(per_parameter(found))} with AdamW in mixed "

@@ -1,0 +1,216 @@
+"""Lesson 3: a fixed part and so much for each sequence; why half the batch is not half the memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from memcalc import sweep, units
+from memcalc.learn.case import Case, Json, ask, device
+from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
+from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, dashboard
+from memcalc.learn.words import between, percent
+
+TEXTS: Final = Variable(
+    "texts", "Sequences at once (batch)", (1, 2, 5, 10, 20, 30, 40, 50, 60), 20,
+    "How many texts go through the model together.",
+)  # fmt: skip
+LENGTH: Final = 1024
+NEW: Final = 128
+HALF = "Half the batch, half the memory"
+FIFTH = "Inference at 1/5 or 1/10 of the batch needs 5 to 10 % of the memory of training"
+CLAIMED: Final = (0.05, 0.10)
+PARTS: Final = (5, 10)
+NEAR: Final = 0.025
+"""How far from a half a share may be and still be called one."""
+EDGES: Final = (0.525, 0.60, 0.80, 0.975)
+CHOICES: Final = ("half as much", "52 to 60 %", "60 to 80 %", "80 to 97 %", "just as much")
+MODELS: Final = ("gpt2", "Llama-3.2-1B", "Llama-3.1-8B", "Qwen2.5-32B", "Llama-3.1-70B")
+RUNGS: Final = {1: 1, 2: 2, 5: 4, 10: 12, 20: 24, 30: 32, 40: 48, 50: 48, 60: 64}
+"""The nearest batch that the dashboard's slider has."""
+
+
+def training(case: Case, batch: int, tokens: int = LENGTH, optimizer: str = "adamw") -> Json:
+    return case.train(tokens, batch, optimizer=optimizer)
+
+
+def inference(case: Case, batch: int) -> Json:
+    return case.infer(LENGTH, batch, new=NEW)
+
+
+def part(batch: int, of: int) -> int:
+    """``1 / of`` of a batch, in whole sequences."""
+    return max(1, round(batch / of))
+
+
+def half_share(case: Case, batch: int, tokens: int = LENGTH) -> float:
+    """What half the batch needs of what the whole batch needs, in training."""
+    return device(ask(training(case, part(batch, 2), tokens))) / device(ask(training(case, batch, tokens)))
+
+
+def used_share(case: Case, batch: int, of: int, optimizer: str = "adamw") -> float:
+    """What inference at ``1 / of`` of the batch needs of what training needs."""
+    return device(ask(inference(case, part(batch, of)))) / device(ask(training(case, batch, optimizer=optimizer)))
+
+
+def line(sizes: list[int]) -> tuple[float, float]:
+    """(fixed part, bytes for each sequence) of the straight line through the upper half of ``sizes`` (from batch 1)."""
+    middle = len(sizes) // 2
+    slope = (sizes[-1] - sizes[middle - 1]) / (len(sizes) - middle)
+    return sizes[-1] - slope * len(sizes), slope
+
+
+def both(case: Case) -> tuple[list[int], list[int]]:
+    """Training and inference over the batch, from 1 on."""
+    batches = list(range(1, TEXTS.values[-1] + 1))
+    train = sweep(training(case, 1), False, batch=batches).device
+    infer = sweep(inference(case, 1), False, batch=batches).device
+    return train.tolist(), infer.tolist()
+
+
+def question(case: Case) -> Question:
+    batch = case["texts"]
+    whole, half = (device(ask(training(case, one))) for one in (batch, part(batch, 2)))
+    return Question(
+        f"Training {case.name} on {batch} texts at once, {case.reachable(LENGTH):,} tokens each, needs "
+        f"{units.binary(whole)}. How much is needed with half as many texts?",
+        CHOICES,
+        between(half / whole, EDGES),
+        f"{percent(half / whole)}: {units.binary(half)} instead of {units.binary(whole)}. Only what counts the "
+        "texts is halved; weights, gradients and optimizer states are the same for one text and for a hundred.",
+    )
+
+
+def show(case: Case) -> Shown:
+    batch = case["texts"]
+    train, infer = both(case)
+    xs = tuple(float(one) for one in range(1, len(train) + 1))
+    now, half = train[batch - 1], train[part(batch, 2) - 1]
+    curves = [
+        Curve("Training", xs, tuple(map(float, train)), "gradients"),
+        Curve("Inference", xs, tuple(map(float, infer)), "kv_cache"),
+    ]
+    marks = [Mark(f"batch {batch}: {units.binary(now)}", float(batch), float(now), "gradients")]
+    if batch > 1:
+        marks.append(Mark(f"half: {percent(half / now)}", float(part(batch, 2)), float(half), "gradients"))
+    fixed_part, slope = line(train)
+    share = percent(half / now)
+    other = ", not 50 %" if share != "50 %" else ""
+    said = f"Half the batch needs {share} of the memory{other}." if batch > 1 else "One text is the least."
+    return Shown(
+        Curves("sequences at once (batch)", "GiB on the card", tuple(curves), tuple(marks)),
+        f"Memory over the batch, from 1 to {len(train)}. Training rises from {units.binary(train[0])} to "
+        f"{units.binary(train[-1])}, inference from {units.binary(infer[0])} to {units.binary(infer[-1])}. At batch "
+        f"{batch} training needs {units.binary(now)}, at half of it {units.binary(half)}.",
+        f"{said} A fixed part of {units.binary(max(0, fixed_part))} stays, and each text adds {units.binary(slope)}.",
+        (_term("training", train, batch), _term("inference", infer, batch)),
+        _rules(case, batch),
+        _notes(train),
+    )
+
+
+def _term(name: str, sizes: list[int], batch: int) -> Term:
+    start, slope = line(sizes)
+    size = sizes[batch - 1]
+    how = f"{units.binary(max(0, start))} + {batch} × {units.binary(slope)}"
+    if abs(start + slope * batch - size) > 0.01 * size:
+        how = "does not grow with the batch here"
+    return Term(name, how, units.binary(size), name == "training")
+
+
+def _rules(case: Case, batch: int) -> tuple[Rule, ...]:
+    share = half_share(case, batch)
+    found = []
+    if batch > 1:
+        found.append(
+            Rule(HALF, abs(share - 0.5) <= NEAR, f"From batch {batch} to {part(batch, 2)}: {percent(share)} remain.")
+        )
+    shares = [used_share(case, batch, of) for of in PARTS]
+    listed = " and ".join(f"{percent(one)} at batch {part(batch, of)}" for one, of in zip(shares, PARTS, strict=True))
+    found.append(
+        Rule(
+            FIFTH, all(CLAIMED[0] <= one <= CLAIMED[1] for one in shares),
+            f"Against training at batch {batch}, inference needs {listed}.",
+        )
+    )  # fmt: skip
+    return tuple(found)
+
+
+def _notes(train: list[int]) -> tuple[str, ...]:
+    start, slope = line(train)
+    flat = sum(1 for at, size in enumerate(train, 1) if size > (start + slope * at) * 1.01)
+    if not flat:
+        return ()
+    return (
+        f"Up to batch {flat} something decides that the batch does not touch: for a large model the optimizer "
+        "step, whose working copies come when the activations are gone.",
+    )
+
+
+def remember(case: Case) -> tuple[str, ...]:
+    train, infer = both(case)
+    (start, slope), (_, cheap) = line(train), line(infer)
+    return (
+        f"Memory over the batch is a straight line: for {case.name} {units.binary(max(0, start))}, and "
+        f"{units.binary(slope)} for each text.",
+        "Half the batch halves the second part only. “Half the memory” comes near the truth where activations are "
+        "nearly all: small models, long texts, large batches.",
+        f"Inference has a line too, far flatter: {units.binary(cheap)} for each text, {percent(cheap / slope)} of "
+        "training's.",
+    )
+
+
+def maps(case: Case) -> tuple[Table, ...]:
+    """Where each rule is true: the half over batch and length, the fifth and tenth over optimizers and models."""
+    tokens = [one for one in TOKENS.values if case.reachable(one) == one]
+    batches = [one for one in TEXTS.values if one % 2 == 0]
+    grid = sweep(training(case, 1), False, batch=sorted({*batches, *(one // 2 for one in batches)}), seq_len=tokens)
+    place = {one: at for at, one in enumerate(grid.axes["batch"])}
+    rows: list[tuple[str, ...]] = []
+    marked: dict[tuple[int, int], str] = {}
+    for i, batch in enumerate(batches):
+        shares = [float(grid.device[place[batch // 2]][j] / grid.device[place[batch]][j]) for j in range(len(tokens))]
+        rows.append((str(batch), *map(percent, shares)))
+        marked |= {(i, j): "true" for j, share in enumerate(shares, 1) if abs(share - 0.5) <= NEAR}
+    batch = case["texts"]
+    return (
+        Table("What half the batch needs, by batch and tokens per sequence", ("batch", *(f"{one:,}" for one in tokens)),
+              tuple(rows), marked),
+        _used(f"Inference against training at batch {batch}, by optimizer", "optimizer",
+              [(name, [used_share(case, batch, of, optimizer=name) for of in PARTS]) for name in OPTIMIZER.values]),
+        _used(f"Inference against training at batch {batch}, by model", "model",
+              [(name, [used_share(Case(name, case.values), batch, of) for of in PARTS]) for name in MODELS]),
+    )  # fmt: skip
+
+
+def _used(caption: str, corner: str, lines: list[tuple[str, list[float]]]) -> Table:
+    return Table(
+        caption, (corner, *(f"1/{of} of the batch" for of in PARTS)),
+        tuple((name, *map(percent, shares)) for name, shares in lines),
+        {(i, j): "true" for i, (_, shares) in enumerate(lines) for j, share in enumerate(shares, 1)
+         if CLAIMED[0] <= share <= CLAIMED[1]},
+    )  # fmt: skip
+
+
+def fixed(case: Case) -> str:
+    return (
+        f"{case.name}, {case.reachable(LENGTH):,} tokens a text, AdamW, {PRECISIONS['bf16-mixed']}; inference in bf16 "
+        f"writes {NEW} tokens after each text."
+    )
+
+
+def links(case: Case) -> tuple[Link, ...]:
+    here = dashboard(case, batch=RUNGS[case["texts"]])
+    return (Link("These lines with a card's limit", "batch", here), Link("Batch by length, as a map", "sweep", here))
+
+
+LESSON = Lesson(
+    title="The batch",
+    idea="Memory over the batch is a straight line that does not begin at zero.",
+    variables=(TEXTS,),
+    fixed=fixed,
+    question=question,
+    show=show,
+    remember=remember,
+    links=links,
+    maps=maps,
+)
