@@ -146,8 +146,11 @@ SAMPLE = _sample()
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_sample_of_the_record_is_traced_anew(name: str) -> None:
     case = SAMPLE[name]
-    if case["scenario"].get("training", {}).get("method") == "lora":
+    method = case["scenario"].get("training", {}).get("method")
+    if method in ("lora", "qlora", "dora"):
         pytest.importorskip("peft")
+    if method == "qlora" or case["scenario"].get("inference", {}).get("weights", "same") != "same":
+        pytest.importorskip("bitsandbytes")
     found = trace(case["scenario"]).expect()
     for part in ("parameters", "persistent", "tensors", "phase", "step", "at_peak"):
         assert found[part] == case["expect"][part], part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.trace_cases import GPT2_S, LLAMA_S, dora, lora, small
+from tests.trace_cases import GPT2_S, LLAMA_S, MISTRAL_W, QWEN2_S, dora, lora, small
 
 Config = dict[str, Any]
 CASES: dict[str, dict[str, Any]] = {}
@@ -70,3 +70,22 @@ for again in ("none", "full"):
 # Autocast caches copies of fp32 weights only.
 train("llama-s", LLAMA_S, "fp16-mixed", {"activation_offload": True, **dora(dtype="bf16")})
 train("llama-s", LLAMA_S, "fp16-mixed", lora(dtype="bf16"))
+
+# bitsandbytes' 4-bit layers (needs the package): QLoRA as PEFT prepares it, and inference.
+GEMMA2: Config = {
+    "architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "max_position_embeddings": 4096,
+    "tie_word_embeddings": True, "sliding_window": 64, "pad_token_id": 0,
+}  # fmt: skip
+for name, config in (("llama-s", LLAMA_S), ("qwen2-s", QWEN2_S), ("mistral-w", MISTRAL_W), ("gpt2-s", GPT2_S)):
+    for precision in ("bf16", "bf16-mixed"):
+        for base in ("nf4", "nf4-dq"):
+            train(name, config, precision, lora() | {"method": "qlora", "base_weights": base})
+        train(name, config, precision, lora(dropout=0.1) | {"method": "qlora", "checkpointing": "full"})
+    train(name, config, "bf16-mixed", lora(dtype="bf16") | {"method": "qlora", "checkpointing": "selective-ops"})
+    for base, rows, prompt in (("nf4", 1, 100), ("nf4-dq", 3, 40), ("nf4-dq", 6, 1)):
+        CASES[f"{name} infer bf16 {base} b{rows} p{prompt} n9"] = {
+            "model": {"config": config}, "task": "infer", "batch": rows,
+            "inference": {"prompt_tokens": prompt, "new_tokens": 9, "weights": base},
+        }  # fmt: skip
+train("gemma2-s", small(GEMMA2), "fp16-mixed", lora(dropout=0.1) | {"method": "qlora", "checkpointing": "full"})
+train("gemma2-s", small(GEMMA2), "bf16", lora() | {"method": "qlora", "grad_accumulation": 2})

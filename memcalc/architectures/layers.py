@@ -122,6 +122,8 @@ class Maker:
         layer = Linear(self.weight(f"{full}.weight", shape, repeat, transposed), transposed)
         if bias:
             layer.bias = self.parameter(f"{full}.bias", outputs, repeat=repeat)
+            if self.base is not None and isinstance(layer.weight, QuantisedParameter):
+                layer.bias.format = self.base.compute  # bitsandbytes casts it for good when it is first used
         if self.lora is not None and self.lora.covers(name):
             layer.lora = self.lora
             layer.down = self.adapter(f"{full}.lora_A.weight", self.lora.rank, inputs, repeat=repeat)
@@ -145,9 +147,9 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         if isinstance(self.weight, QuantisedParameter):
+            if self.lora is not None and self.magnitude is None:
+                return self._adapted_quantised(x, self.weight)
             result = ops.linear_quantised(x, self.weight, self.bias)
-            if self.lora is not None:
-                result = ops.contiguous(result, True)  # PEFT clones the result of a 4-bit layer
         elif self.transposed and self.bias is not None:
             result = ops.conv1d(x, self.weight, self.bias)
         else:
@@ -162,11 +164,23 @@ class Linear:
         if self.magnitude is not None:
             result = dora_sum(x, result, self.weight, self.bias, self.down, self.up, self.magnitude, self.lora.dropout)
             return ops.to(result, fmt)
-        result = ops.add(
-            result,
-            ops.scale(ops.linear(ops.linear(ops.dropout(x, self.lora.dropout), self.down), self.up)),
-        )
-        return ops.to(result, fmt)
+        return ops.to(ops.add(result, self._adapter(x)), fmt)
+
+    def _adapter(self, x: Tensor) -> Tensor:
+        assert self.lora is not None
+        assert self.down is not None
+        assert self.up is not None
+        return ops.scale(ops.linear(ops.linear(ops.dropout(x, self.lora.dropout), self.down), self.up))
+
+    def _adapted_quantised(self, x: Tensor, weight: QuantisedParameter) -> Tensor:
+        """PEFT's layer around bitsandbytes': the result is cloned, and only outside autocast are the input cast to the
+        adapter's format and what the adapter adds cast back [peft 0.21 tuners/lora/bnb.py, Linear4bit.forward]."""
+        assert self.down is not None
+        result = ops.contiguous(ops.linear_quantised(x, weight, self.bias), True)
+        if x.tape.autocast is not None:
+            return ops.add(result, self._adapter(x))
+        x = ops.to(x, self.down.format)
+        return ops.add(result, ops.to(self._adapter(x), result.format))
 
     def product(self, x: Tensor) -> Tensor:
         """``nn.Linear`` without its adapter."""

@@ -14,7 +14,7 @@ import transformers
 from transformers import initialization
 
 from memcalc.errors import ModelError
-from memcalc.trace import checkpoints
+from memcalc.trace import checkpoints, four_bit
 from memcalc.trace.factory import made
 from memcalc.trace.pictures import classifier
 from memcalc.trace.recipe import Recipe
@@ -35,9 +35,12 @@ _AUTO_HEADS = (
 
 def build_model(recipe: Recipe) -> torch.nn.Module:
     """The model in its storage format, adapters and checkpointing switched on, in train or eval mode."""
-    dtype = DTYPES[recipe.storage_format]
+    dtype = DTYPES[recipe.storage_format if recipe.base_weights is None else recipe.compute_format]
     model = _bare_model(recipe, dtype)
-    if recipe.method in ("lora", "dora"):
+    if recipe.base_weights is not None:
+        train = recipe.task == "train"
+        model = four_bit.quantised(model, recipe.base_weights, DTYPES[recipe.compute_format], train)
+    if recipe.method in ("lora", "qlora", "dora"):
         model = _with_lora(model, recipe)
     elif recipe.method == "head":
         _freeze_all_but_head(model)

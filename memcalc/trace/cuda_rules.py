@@ -100,10 +100,10 @@ def _device_names() -> Iterator[None]:
         for name in ("_get_fused_kernels_supported_devices", "_get_foreach_kernels_supported_devices"):
             if hasattr(module, name):
                 patch(module, name, fused)
-    # Model code asks autocast by the device name of its tensors.
+    # Model code asks autocast by the device name of its tensors; without a name it is CUDA that is meant.
     for name in ("is_autocast_enabled", "get_autocast_dtype"):
         original = getattr(torch, name)
-        patch(torch, name, lambda device=None, _o=original: _o() if device is None else _o(_autocast_name(device)))
+        patch(torch, name, lambda device="cuda", _o=original: _o(_autocast_name(device)))
     before_init = torch.autocast.__init__
 
     def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:

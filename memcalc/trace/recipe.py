@@ -13,6 +13,7 @@ from memcalc.errors import ScenarioError
 
 PRECISIONS = ("fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed", "bf16-master", "fp16-master")
 ATTENTIONS = ("sdpa", "flash", "efficient", "math", "eager")
+FOUR_BIT = ("nf4-dq", "nf4", "fp4-dq", "fp4")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Recipe:
     grad_accumulation: int = 1
     checkpointing: str = "none"
     lora: Mapping[str, Any] = field(default_factory=dict)
+    base_weights: str | None = None
     zero_grad: str = "set-to-none"
     clip_grad: bool = False
     ema: bool = False
@@ -57,6 +59,11 @@ class Recipe:
         return self.precision.removesuffix("-mixed") if self.precision.endswith("-mixed") else None
 
     @property
+    def compute_format(self) -> str:
+        """What matrix products are computed in."""
+        return self.autocast_format or self.storage_format
+
+    @property
     def master(self) -> bool:
         """Whether fp32 master copies of 16-bit parameters exist."""
         return self.precision.endswith("-master")
@@ -66,6 +73,16 @@ def _choice(value: Any, field_name: str, choices: tuple[str, ...]) -> Any:
     if value not in choices:
         raise ScenarioError(f"the tracer does not know {field_name} {value!r}", field_name, choices)
     return value
+
+
+def _base_weights(task: str, train: Mapping[str, Any], infer: Mapping[str, Any]) -> str | None:
+    """The format of the linear layers' weights, None where it is the model's own."""
+    if task == "train":
+        if train.get("method") != "qlora":
+            return None
+        return str(_choice(train.get("base_weights", "nf4-dq"), "training.base_weights", FOUR_BIT))
+    kind = _choice(infer.get("weights", "same"), "inference.weights", ("same", *FOUR_BIT))
+    return None if kind == "same" else str(kind)
 
 
 def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = None) -> Recipe:
@@ -83,8 +100,8 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         raise ScenarioError("the tracer does not follow training.liger", "training.liger")
     if task == "train" and train.get("loss", "standard") != "standard":
         raise ScenarioError("the tracer runs the standard loss only", "training.loss", ["standard"])
-    if task == "infer" and (infer.get("weights", "same") != "same" or infer.get("kv_cache", "same") != "same"):
-        raise ScenarioError("the tracer does not run quantised weights or caches", "inference.weights", ["same"])
+    if task == "infer" and infer.get("kv_cache", "same") != "same":
+        raise ScenarioError("the tracer does not run quantised caches", "inference.kv_cache", ["same"])
     options = dict(train.get("optimizer_options") or {})
     # Published traces write hyperparameters beside the optimizer's name too.
     for name in ("weight_decay", "amsgrad", "momentum", "centered", "maximize"):
@@ -100,7 +117,7 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         image_size=scenario.get("image_size"),
         attention=_choice(scenario.get("attention") or "sdpa", "attention", ATTENTIONS),
         padded=_choice(scenario.get("attention_mask") or "none", "attention_mask", ("none", "padded")) == "padded",
-        method=_choice(train.get("method", "full"), "training.method", ("full", "lora", "dora", "head")),
+        method=_choice(train.get("method", "full"), "training.method", ("full", "lora", "qlora", "dora", "head")),
         optimizer=train.get("optimizer", "adamw"),
         optimizer_impl=_choice(
             train.get("optimizer_impl", "foreach"), "training.optimizer_impl", ("foreach", "fused", "for-loop")
@@ -113,6 +130,7 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
             ("none", "full", "selective-attention", "selective-ops"),
         ),
         lora=dict(train.get("lora") or {}),
+        base_weights=_base_weights(task, train, infer),
         zero_grad=_choice(train.get("zero_grad", "set-to-none"), "training.zero_grad", ("set-to-none", "keep")),
         clip_grad=bool(train.get("clip_grad")),
         ema=bool(train.get("ema")),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from memcalc.errors import MemcalcError, ModelError, ScenarioError
-from memcalc.trace import build, checkpoints, run
+from memcalc.trace import build, checkpoints, four_bit, run
 from memcalc.trace import recipe as recipes
 from memcalc.trace.cuda_rules import cuda_rules
 from memcalc.trace.factory import Batch, Factory
@@ -46,8 +46,10 @@ def run_scenario(
         gc.disable()
         try:
             ledger.phase("load")
-            ledger.adopt([*model.parameters(), *model.buffers()], "weights", "load")
+            ledger.adopt([*model.parameters(), *model.buffers(), *four_bit.states(model)], "weights", "load")
             with contextlib.ExitStack() as stack:
+                if recipe.base_weights is not None:
+                    stack.enter_context(four_bit.kernels())
                 if modules:
                     stack.enter_context(_module_names(model, ledger))
                 stack.enter_context(checkpoints.claimed(model, recipe, ledger))
@@ -66,7 +68,7 @@ def _count(model: torch.nn.Module) -> dict[str, int]:
     parameters = list(model.parameters())
     tables = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     return {
-        "total": sum(p.numel() for p in parameters),
+        "total": sum(four_bit.count(p) for p in parameters),
         "trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "embedding": sum(tables.values()),
         "tensors": len(parameters),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 UNTRACED = 0.02
 """Share of the tensors by which the range widens where a setting was read in its source but never traced: assumed."""
 
+TRACED_WEIGHTS = ("same", "nf4", "nf4-dq", "fp4", "fp4-dq")
+"""Formats of weights whose layers the tracer runs."""
+
 GUESSED = {"zero1": 0.02, "zero2": 0.02, "zero3": 0.06}
 """The same for DeepSpeed's stages: read, never traced, and stage 3 block by block where DeepSpeed goes module by module
 (half a prefetch bucket and tensor either way on a model of 8 billion parameters over 8 cards): assumed."""
@@ -26,7 +29,6 @@ def untraced(settings: Training) -> list[str]:
     found = (
         [settings.optimizer] if settings.optimizer.endswith(("8bit", "32bit")) or settings.optimizer == "apollo" else []
     )
-    found += ["qlora"] if settings.method == "qlora" else []
     found += ["fused loss"] if settings.loss == "fused" else []
     return found + (["liger"] if settings.liger else [])
 
@@ -35,7 +37,7 @@ def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
     """(low, high) of the tensors: the point itself, unless a setting was never traced."""
     if scenario.task == "infer":
         inference = scenario.inference
-        traced = inference.weights == "same" and inference.kv_cache == "same" and inference.beams == 1
+        traced = inference.weights in TRACED_WEIGHTS and inference.kv_cache == "same" and inference.beams == 1
         shares = [] if traced else [UNTRACED]
     else:
         shares = [UNTRACED] if untraced(scenario.training) else []

@@ -23,6 +23,10 @@ AWQ_ROWS = 1024
 AWQ_SPLITS = 8
 """Below, its kernel adds up partial results of this many parts of the sum [gemm_forward_cuda, split_k_iters]."""
 
+BNB_FUSED_ROWS = 4
+"""Up to this many rows bitsandbytes' fused kernel takes the packed weight on every card; above, that depends on card
+and sizes, and all but small matrices are dequantised [backends/cuda/ops.py, _gemm_4bit_use_custom_cuda]."""
+
 GPTQ_ROWS = 128
 """From this many rows of input on AutoGPTQ's kernel for 2, 3 and 8 bits dequantises the whole weight
 [nn_modules/qlinear/qlinear_cuda_old.py: kernel_switch_threshold]."""
@@ -100,10 +104,9 @@ def linear_quantised(x: Tensor, weight: QuantisedParameter, bias: Parameter | No
 
 def _four_bit(x: Tensor, weight: QuantisedParameter) -> Tensor:
     """bitsandbytes' Linear4bit: the weight is dequantised for the product and dropped, and again in backward; nothing
-    but the packed weight is kept. A single row without a gradient goes through a kernel that reads the packed weight
-    (gemv_4bit), with plain absmax [autograd/_functions.py: matmul_4bit]."""
+    but the packed weight is kept, outside autograd's saved tensors [bitsandbytes 0.50 autograd/_functions.py:
+    MatMul4Bit]. A few rows go through a kernel that reads the packed weight."""
     tape, fmt, shape = x.tape, weight.format, x.shape
-    single = tape.one_sequence and tape.one_token and not tape.grad_enabled
 
     def backward(grad: Tensor) -> Grads:
         whole = dequantised(tape, weight)
@@ -111,10 +114,34 @@ def _four_bit(x: Tensor, weight: QuantisedParameter) -> Tensor:
         del whole
         return grads
 
-    whole = _plain_absmax(tape, weight) if single else dequantised(tape, weight)
-    out = operator(tape, "mm (4 bits)", (x,), (*shape[:-1], weight.outputs), fmt, backward, weights=[weight])
-    del whole
+    held = _four_bit_whole(x, weight)
+    out = operator(tape, "mm (4 bits)", (x,), (*shape[:-1], weight.outputs), fmt, backward)
+    del held
     return out
+
+
+def _four_bit_whole(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
+    """What the forward product makes beside its result: the whole weight, and its scales in fp32, twice where they are
+    quantised (before and after their offset is added) [backends/cuda/ops.py, _dequant_linear_fallback]."""
+    rows = _rows(x)
+    plain = weight.count // weight.outputs % BLOCK == 0
+    few = plain & (rows <= BNB_FUSED_ROWS)
+
+    def needed(count: int) -> tuple[Size]:
+        return (np.where(few, 0, count) if isinstance(rows, np.ndarray) else count * (not few),)
+
+    held: list[Tensor] = []
+    if isinstance(weight.scheme, FourBit) and weight.scheme.nested:
+        blocks = needed(-(-weight.count // BLOCK))
+        held = [fresh(x.tape, blocks, Format.FP32, "absmax") for _ in range(2)]
+    return [*held, fresh(x.tape, needed(weight.count), weight.format, "dequantised weight")]
+
+
+def _rows(x: Tensor) -> Size:
+    rows: Size = 1
+    for dim in x.shape[:-1]:
+        rows = rows * dim
+    return rows
 
 
 def _int8(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -> Tensor:
@@ -162,9 +189,7 @@ def _gptq(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
 
 def _from_rows(x: Tensor, weight: QuantisedParameter, least: int, results: int) -> list[Tensor]:
     """The whole weight from ``least`` rows of input on; fewer need ``results`` times the result's size."""
-    rows: Size = 1
-    for dim in x.shape[:-1]:
-        rows = rows * dim
+    rows = _rows(x)
     few = results * rows * weight.outputs
     if isinstance(rows, np.ndarray):
         count: Size = np.where(rows >= least, weight.count, few)
