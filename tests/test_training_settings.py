@@ -13,7 +13,12 @@ from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.formats import Format
 from memcalc.question import Question
 from memcalc.stages import highest
-from memcalc.tensors.ops.fused import chunk_rows
+from memcalc.tensors.autograd import Autocast, graph_leaf
+from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.ops.fused import chunk_rows, fused_linear_cross_entropy
+from memcalc.tensors.tape import Tape
+from memcalc.tensors.tensor import Parameter
+from memcalc.tensors.timeline import segments
 from memcalc.training.optimizers import IMPLEMENTATIONS
 
 # Vocabulary 1024, width 256, feed-forward 512, 4 layers, 4 heads of 64, as many key heads, head not tied.
@@ -128,6 +133,35 @@ def test_fused_loss_holds_one_chunk_of_logits() -> None:
     # 64 rows, and the head's gradient (2 x 32768 x 256 bytes).
     assert plain.peak["tensors"] - fused.peak["tensors"] > 11 * 8192 * 32768
     assert fused.range["allocated"][0] < fused.peak["tensors"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "frozen", "chunk"),
+    [
+        # bf16: the logits; the products are added into the gradients in place.
+        ("bf16", False, 2 * 64 * 32768),
+        # fp32: the logits, and a product of the weight's size before it is added to the gradient.
+        ("fp32", False, 4 * 64 * 32768 + 4 * 32768 * 256),
+        # Autocast: the logits in 16 bits, the cached 16-bit copy of the weight and the one of its view.
+        ("bf16-mixed", False, 2 * 64 * 32768 + 2 * 2 * 32768 * 256),
+        # A frozen weight has no gradient, and autocast caches nothing of it: a copy beside the gradient of 64 rows.
+        ("bf16", True, 2 * 64 * 32768),
+        ("bf16-mixed", True, 2 * 64 * 32768 + 2 * 32768 * 256 + 2 * 64 * 256),
+    ],
+)
+def test_fused_loss_beside_its_gradients(precision: str, frozen: bool, chunk: int) -> None:
+    """What Liger's function [0.8.5 ops/fused_linear_cross_entropy.py] makes for 8192 tokens, vocabulary 32768, width
+    256 (chunks of 64 rows), between its gradients and its return, by hand."""
+    wide, trained = (2 if precision == "bf16" else 4), not frozen
+    fmt = Format.BF16 if precision == "bf16" else Format.FP32
+    tape = Tape()
+    tape.autocast = Autocast(Format.BF16) if precision == "bf16-mixed" else None
+    hidden = fresh(tape, (4, 2048, 256), fmt, "hidden")
+    hidden.node = graph_leaf(tape)
+    tape.begin("forward", "loss")
+    fused_linear_cross_entropy(hidden, Parameter("head", (32768, 256), fmt, trainable=trained))
+    gradients = wide * 8192 * 256 + trained * wide * 32768 * 256
+    assert segments(tape)[-1].peak == gradients + 8192 * 4 + 8192 + chunk  # and a loss and a flag a token
 
 
 def test_fused_kernels_keep_less() -> None:

@@ -208,4 +208,4 @@ class Decoder:
         padded = fresh(tape, (run.batch, run.length + 1), Format.INT64, "padded labels")
         shifted = padded if tape.one_sequence else fresh(tape, (run.batch, run.length), Format.INT64, "labels")
         padded.storage.record.fixed = shifted.storage.record.fixed = True
-        return ops.fused_linear_cross_entropy(hidden, self.head.weight, shifted)
+        return ops.fused_linear_cross_entropy(hidden, self.head.weight)

@@ -16,17 +16,17 @@ MULTIPROCESSORS = 108
 
 
 def fused_rms_norm(x: Tensor, weight: Parameter) -> Tensor:
-    """LigerRMSNorm: keeps its input and one fp32 number a row. Backward writes over the incoming gradient and makes
-    partial weight gradients, one row a multiprocessor."""
+    """LigerRMSNorm: keeps its input and one fp32 number a row. Backward writes over the incoming gradient and, for a
+    trained weight, makes partial weight gradients, one row a multiprocessor."""
     tape, shape, w_shape, w_fmt = x.tape, x.shape, weight.shape, weight.format
     needs_x, needs_w = x.needs_grad, weight.needs_grad
 
     def backward(grad: Tensor) -> Grads:
         grads: Grads = [grad] if needs_x else []
-        partial = fresh(tape, (MULTIPROCESSORS, *w_shape), Format.FP32, "partial weight gradient")
         if needs_w:
+            partial = fresh(tape, (MULTIPROCESSORS, *w_shape), Format.FP32, "partial weight gradient")
             grads.append(fresh(tape, w_shape, w_fmt, "sum (weight gradient)"))
-        del partial
+            del partial
         return grads
 
     out = operator(tape, "rms_norm (fused)", (x, weight), shape, x.format, backward, (x,), weights=[weight])
@@ -82,26 +82,47 @@ def chunk_rows(rows: Size, vocab: int, hidden: int) -> Size:
     return min(1 << (int(wanted) - 1).bit_length(), rows)
 
 
-def fused_linear_cross_entropy(hidden: Tensor, weight: Parameter, labels: Tensor) -> Tensor:
+def _chunk(hidden: Tensor, weight: Parameter, rows: Size) -> None:
+    """Logits of one chunk, turned into their gradient, and that multiplied into both gradients.
+
+    Autocast casts the weight for each product: for the logits a view of it, whose copy it does not cache, then the
+    weight itself, whose copy stays if it is trained. Two 16-bit matrices are added into the weight's gradient as they
+    are multiplied (capability 8.0 and later); fp32 ones are multiplied first, into a matrix of the weight's size."""
+    tape = hidden.tape
+    vocab, h = weight.shape
+    compute = tape.autocast.format if tape.autocast else hidden.format
+    height = chunk_rows(rows, vocab, h)
+    copy = fresh(tape, weight.shape, compute, "to (weight)") if weight.format is not compute else None
+    logits = fresh(tape, (height, vocab), compute, "logits of one chunk")
+    del copy
+    if tape.autocast is not None and weight.format is not compute and weight not in tape.autocast.cache:
+        copy = fresh(tape, weight.shape, compute, "to (weight)")
+        if weight.needs_grad:
+            copy.storage.record.component = "activations"
+            tape.autocast.cache[weight] = copy
+        product = fresh(tape, (height, h), compute, "input gradient of one chunk")
+        del copy, product
+    if weight.needs_grad and compute is Format.FP32:
+        product = fresh(tape, weight.shape, compute, "weight gradient of one chunk")
+        del product
+    del logits
+
+
+def fused_linear_cross_entropy(hidden: Tensor, weight: Parameter) -> Tensor:
     """Head and loss in one, chunk by chunk of ``hidden`` (batch, length, h): one chunk's logits exist at a time, are
     turned into their gradient in place, and multiplied into the gradients of hidden states and weight, which the
     forward pass makes and keeps."""
     tape, shape, fmt = hidden.tape, hidden.shape, hidden.format
     rows = shape[0] * shape[1]
-    vocab, h = weight.shape
     needs_w = weight.needs_grad
     grads = [fresh(tape, shape, fmt, "input gradient (fused loss)")]
-    compute = tape.autocast.format if tape.autocast else fmt
     if needs_w:
         grads.append(fresh(tape, weight.shape, weight.format, "weight gradient (fused loss)"))
     losses = fresh(tape, (rows,), Format.FP32, "loss by token")
-    cast = fresh(tape, weight.shape, compute, "to (weight)") if weight.format is not compute else None
-    logits = fresh(tape, (chunk_rows(rows, vocab, h), vocab), compute, "logits of one chunk")
-    # A bf16 or fp16 product is added to a gradient of the same format in place; others are made first.
-    product = (
-        fresh(tape, weight.shape, compute, "weight gradient of one chunk") if weight.format is not compute else None
-    )
-    del cast, logits, product
+    counted = fresh(tape, (rows,), Format.BOOL, "labels that count")
+    for _ in range(2 if weight.shape[0] > weight.shape[1] else 1):  # the second chunk stands for all that follow
+        _chunk(hidden, weight, rows)
+    del counted
 
     def backward(grad: Tensor) -> Grads:
         found, grads[:] = list(grads), []
@@ -110,8 +131,6 @@ def fused_linear_cross_entropy(hidden: Tensor, weight: Parameter, labels: Tensor
     node = graph_node(tape, (hidden, weight), backward)
     for one in grads:
         one.storage.record.component = "activations"
-    if node is not None:
-        keep(tape, node, (labels,))
     loss = Tensor(tape.storage((1,), Format.FP32, "loss (fused)"), (1,), Format.FP32, node)
     del losses
     return loss
