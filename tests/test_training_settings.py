@@ -91,8 +91,9 @@ def test_galore_and_apollo_keep_a_projector_and_two_moments_in_its_space() -> No
     assert states(optimizer="apollo", **options) == matrices + others + (SQUARES + WIDE) * 512  # norms of the updates
 
 
-def test_adam_mini_keeps_one_second_moment_a_row() -> None:
-    # bf16: rows of q, k, v, o 256; gate and up 512, down 256; embedding and head 1024; one number a norm.
+def test_adam_mini_keeps_one_second_moment_a_head_or_a_row() -> None:
+    # bf16: 4 heads of q and k (a block of 512 B); rows of v, o 256; gate and up 512, down 256; embedding and head 1024;
+    # one number a norm.
     first = 2 * (SQUARES * S + WIDE * W + TABLES * T + NORMS * 256)
     rows = SQUARES * 512 + 4 * (2 * 1024 + 512) + TABLES * 2048 + NORMS * 512
     assert states(optimizer="adam-mini") == first + rows

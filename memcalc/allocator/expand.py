@@ -14,6 +14,7 @@ from typing import Any
 
 from memcalc.allocator.replay import Replay, replay
 from memcalc.allocator.workspaces import LogEvent, with_workspaces
+from memcalc.architectures.decoder import Decoder
 from memcalc.errors import ScenarioError
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
@@ -28,6 +29,7 @@ from memcalc.tensors.tensor import Parameter
 from memcalc.tensors.timeline import Segment
 from memcalc.training.optimizers import run_steps
 from memcalc.training.optimizers.tapes import unrolled
+from memcalc.training.standing import step_options
 
 
 class EventLog:
@@ -158,7 +160,7 @@ def event_log(question: Question) -> EventLog:
     for _, shape, fmt in program.buffers():
         log.birth(Parameter("", shape, fmt).bytes())
     if question.scenario.task == "train":
-        _train(log, question, stages, [one for one in program.parameters if one.trainable])
+        _train(log, question, stages, program)
     else:
         for stage in stages:
             if stage.phase == "decode" and stage.step > question.scenario.inference.new_tokens:
@@ -170,7 +172,8 @@ def event_log(question: Question) -> EventLog:
     return log
 
 
-def _train(log: EventLog, question: Question, stages: Sequence[Stage], trained: list[Parameter]) -> None:
+def _train(log: EventLog, question: Question, stages: Sequence[Stage], program: Decoder) -> None:
+    trained = [one for one in program.parameters if one.trainable]
     settings, precision = question.scenario.training, question.precision
     slots = unrolled(trained, None)
     records: dict[int, Record] = {}
@@ -189,7 +192,7 @@ def _train(log: EventLog, question: Question, stages: Sequence[Stage], trained: 
         settings.optimizer,
         settings.optimizer_impl,
         trained,
-        settings.optimizer_options,
+        step_options(program, settings),
         Format.FP32 if precision.master else None,
     )
     marks = (0, *run.marks)

@@ -112,7 +112,7 @@ def _optimizer(settings: Training, program: Decoder) -> list[str]:
     if name == "galore":
         return ["GaLore: the workspace of the singular value decomposition is not counted"]
     if name == "adam-mini":
-        return ["Adam-mini: queries and keys are taken with one second moment a row, not one a head"]
+        return ["Adam-mini knows matrices by their names: one second moment a head of queries and keys"]
     if name == "muon":
         return ["Muon steps the matrices of the blocks; AdamW steps embedding, head, norms and biases"]
     return []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.formats import Format
@@ -87,6 +88,13 @@ def clip_bytes(trained: Sequence[Parameter]) -> int:
     return number * BLOCK + int(rounded(number * Format.FP32.size)) + BLOCK if number else 0
 
 
+def step_options(program: Decoder, settings: Training) -> Mapping[str, Any]:
+    """The optimizer's options, with what some take from the model: the values of a head's matrix (Adam-mini)."""
+    if settings.optimizer != "adam-mini":
+        return settings.optimizer_options
+    return {**settings.optimizer_options, "head_values": program.spec.hidden**2 // program.spec.heads}
+
+
 def standing(program: Decoder, settings: Training, precision: Precision) -> Standing:
     """Weigh the program's parameters under ``settings``, on one device."""
     trained = [one for one in program.parameters if one.trainable]
@@ -99,7 +107,7 @@ def standing(program: Decoder, settings: Training, precision: Precision) -> Stan
         settings.optimizer,
         settings.optimizer_impl,
         trained,
-        settings.optimizer_options,
+        step_options(program, settings),
         Format.FP32 if precision.master else None,
     )
     masters = wide if precision.master else 0

@@ -80,7 +80,7 @@ FORMULAS = {
     "code map 1": "256 fp32 values in all",
     "code map 2": "256 fp32 values in all",
     "momentum_buffer": "one value a parameter that has momentum",
-    "vmean": "one value a row of each matrix, one a vector",
+    "vmean": "one value a head of queries and keys, a row of other matrices, a norm",
     "projector": "rank x the smaller side of each matrix",
 }
 """What a state's size is made of, in words; others have one value a trained parameter."""

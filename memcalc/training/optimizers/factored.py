@@ -1,5 +1,5 @@
 """Adafactor: row and column factors instead of a second moment [torch 2.13 torch/optim/_adafactor.py; transformers
-5.23 optimization.py], and Adam-mini: one second moment a row [adam_mini 1.1.1]."""
+5.23 optimization.py], and Adam-mini: one second moment a head or a row [adam_mini 1.1.1]."""
 
 from __future__ import annotations
 
@@ -99,17 +99,34 @@ def adafactor_hf(step: Step) -> None:
     del grad, weight, update
 
 
-def adam_mini(step: Step) -> None:
-    """A full first moment; of second moments one a row of each matrix (in queries and keys one a head) and one a
-    vector. Tensor by tensor: the squared gradient, then the update and its negative.
+QUERIES_AND_KEYS = ("k_proj", "q_proj", "wq", "wk", "query", "key")
+ROWS = (
+    "embed", "embd", "wte", "lm_head", "output", "final_layer", "v_proj", "wv", "value", "o_proj", "wo", "attn.proj",
+    "feed_forward", "linear", "mlp",
+)  # fmt: skip
+"""Parts of names by which Adam-mini knows queries and keys, and other matrices (``wqk_names`` and the lists beside)."""
 
-    Two-dimensional weights of queries and keys are taken as other matrices: a number a row instead of a head.
-    """
+
+def adam_mini(step: Step) -> None:
+    """A full first moment; of second moments one a head of queries and keys, one a row of other matrices that it knows
+    by their names, one a value of biases, one for all else (norms). Tensor by tensor: the squared gradient, then the
+    update and its negative. ``head_values``: values of one head's matrix, hidden² / heads."""
     update = None
     for slot in step.slots:
-        matrix = len(slot.shape) > 1
+        name, count = slot.parameter.name, prod(slot.shape)
         step.keep(slot, "m")
-        step.keep(slot, "vmean", (prod(slot.shape[:1]), 1) if matrix else (1,))
+        if name.endswith("bias"):
+            step.keep(slot, "v")
+            root = step.like(slot, "square root of the second moment")
+            denominator = step.like(slot, "denominator")
+            del root, denominator
+            continue
+        if any(part in name for part in QUERIES_AND_KEYS):
+            step.keep(slot, "vmean", (max(1, count // int(step.options.get("head_values", count))), 1))
+        elif any(part in name for part in ROWS) and len(slot.shape) > 1:
+            step.keep(slot, "vmean", (slot.shape[0], 1, *slot.shape[2:]))
+        else:
+            step.keep(slot, "vmean", (1,))
         square = step.like(slot, "squared gradient")
         del square
         update = step.like(slot, "update")
