@@ -10,7 +10,19 @@ import memcalc
 from memcalc import units
 from memcalc.learn.case import Case
 from memcalc.learn.lesson import Bars, Curves, Lesson
-from memcalc.learn.lessons import LESSONS, accumulate, batch, precision, saving, tuning, where, worth
+from memcalc.learn.lessons import (
+    LESSONS,
+    accumulate,
+    batch,
+    cards,
+    context,
+    moment,
+    precision,
+    saving,
+    tuning,
+    where,
+    worth,
+)
 from memcalc.ui import controls, options
 
 LLAMA = 8_030_261_248  # parameters of Llama-3.1-8B, as published
@@ -238,3 +250,89 @@ def test_lora_shrinks_what_goes_with_the_trained_parameters_only() -> None:
     assert lora.component_peak["weights"] == pytest.approx(2 * LLAMA, rel=0.01)
     assert shown.rules[0].holds is False
     assert f"{100 * lora.peak['device'] / full.peak['device']:.0f} %" in shown.headline
+
+
+def test_eager_attention_grows_with_the_square_of_the_text_and_flash_with_the_text() -> None:
+    """Activations of Llama-3.1-8B in bf16 at 4,096 and 8,192 tokens, from four estimates."""
+    case = context.LESSON.usual("Llama-3.1-8B")
+    kept = {
+        (name, tokens): memcalc.estimate(
+            train("Llama-3.1-8B", precision="bf16", seq_len=tokens, attention=name)
+        ).component_peak["activations"]
+        for name in ("eager", "sdpa")
+        for tokens in (4096, 8192)
+    }
+    rules = {rule.text: rule for rule in context.show(case).rules}
+    eager, flash = (kept[name, 8192] / kept[name, 4096] for name in ("eager", "sdpa"))
+    assert eager > 3
+    assert flash == pytest.approx(2, rel=0.02)
+    assert rules[context.FOUR].holds == (abs(eager - 4) < 0.4)
+    assert rules[context.TWO].holds is True
+    assert f"{eager:.1f} times" in rules[context.FOUR].sentence
+
+
+def test_what_models_cache_for_each_token() -> None:
+    """By hand, 16 bits: Llama-2-7B 32 × 32 × 2 × 128 × 2 B = 512 KiB; Llama-3.1-8B 8 of 32 heads: 128 KiB; falcon-7b
+    one head of 64: 32 × 2 × 64 × 2 B = 8 KiB; DeepSeek-V3 61 × (512 + 64) × 2 B = 68.6 KiB against 61 × 128 heads ×
+    (192 + 128) × 2 B."""
+    sizes = {
+        model: (context.cached(spec), context.unshared(spec))
+        for model in ("Llama-2-7B", "Llama-3.1-8B", "falcon-7b", "DeepSeek-V3")
+        if (spec := context.described(context.LESSON.usual(model)))
+    }
+    assert sizes == {
+        "Llama-2-7B": (512 * 1024, 512 * 1024),
+        "Llama-3.1-8B": (128 * 1024, 512 * 1024),
+        "falcon-7b": (8 * 1024, 32 * 71 * 2 * 64 * 2),
+        "DeepSeek-V3": (61 * 576 * 2, 61 * 128 * 320 * 2),
+    }
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B"])
+def test_the_peak_is_a_moment_and_less_than_the_sum(model: str) -> None:
+    case = moment.LESSON.usual(model)
+    found = memcalc.estimate(train(model))
+    run = memcalc.timeline(train(model))
+    question = moment.question(case)
+    wanted = {"backward": "in the backward pass", "optimizer": "in the optimizer step"}
+    assert question.choices[question.right] == wanted[found.peak["phase"]]
+    shown = moment.show(case)
+    figure = shown.figure
+    assert isinstance(figure, Curves)
+    heights = [sum(one.ys[at] or 0 for one in figure.curves) for at in range(len(run.points))]
+    assert max(heights) == found.peak["device"]
+    assert heights.index(max(heights)) == run.peak
+    (rule,) = shown.rules
+    above = found.peak["device"] - found.peak["tensors"]
+    total = sum(found.component_peak.values()) + above
+    assert rule.holds is False
+    assert f"{100 * (total / found.peak['device'] - 1):.0f} % more" in rule.sentence
+
+
+def test_a_card_runs_out_where_the_timeline_first_passes_its_capacity() -> None:
+    (table,) = moment.maps(moment.LESSON.usual("Llama-3.1-8B"))
+    said = {row[0]: row[2] for row in table.rows}
+    assert said["16 GB"] == "loading"  # 29.9 GiB of weights in 32 bits
+    assert said["80 GB"] == "step 1, optimizer step"  # states of 59.8 GiB appear beside weights and gradients
+    (small,) = moment.maps(moment.LESSON.usual("gpt2"))
+    assert {row[2] for row in small.rows} == {"runs through"}
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B"])
+@pytest.mark.parametrize("count", [2, 8, 64])
+def test_the_three_stages_divide_what_the_paper_says(model: str, count: int) -> None:
+    """ZeRO's figure 1 with K = 12: 4 + 12/N, 2 + 14/N, 16/N bytes for each parameter."""
+    shown = cards.show(cards.LESSON.usual(model).at(gpus=count))
+    wanted = {"zero1": 4 + 12 / count, "zero2": 2 + 14 / count, "zero3": 16 / count}
+    for way, size in wanted.items():
+        assert cards.by_formula(way, count) == pytest.approx(size)
+        found = memcalc.estimate(
+            train(model, precision="bf16-master", parallel={"data": count, "strategy": way})
+        )  # fmt: skip
+        assert found.persistent / found.parameters["trainable"] == pytest.approx(size, rel=0.02)
+    stages = [rule for rule in shown.rules if rule.text.startswith("Stage")]
+    assert len(stages) == 3
+    assert all(rule.holds for rule in stages)
+    assert shown.rules[-1].holds is False  # activations and what is gathered are not divided
+    question = cards.question(cards.LESSON.usual(model))
+    assert question.choices[question.right] == "5.50 bytes"

@@ -74,13 +74,15 @@ class Bars:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over the figure's axis; None where there is none. ``part``: the component whose colour it has."""
+    """Values over the figure's axis; None where there is none. ``part``: the component whose colour it has;
+    ``quiet``: it goes without its name, which stands elsewhere."""
 
     name: str
     xs: tuple[float, ...]
     ys: tuple[float | None, ...]
     part: str
     dashed: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Band:
 @dataclass(frozen=True)
 class Curves:
     """Lines over one axis. ``unit`` is the upright axis's: bytes are drawn in GiB, anything else as it is. ``start``:
-    where the lower axis begins; ``logarithmic``: that it counts in powers."""
+    where the lower axis begins; ``logarithmic``: that it counts in powers, and ``rising`` that the upright one does.
+    ``stacked``: each line lies on the one before. ``ticks``: words on the lower axis in place of numbers."""
 
     across: str
     upright: str
@@ -115,6 +118,9 @@ class Curves:
     unit: Literal["bytes", "GB", "%"] = "bytes"
     logarithmic: bool = False
     start: float = 0.0
+    rising: Literal["evenly", "powers"] = "evenly"
+    stacked: bool = False
+    ticks: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)

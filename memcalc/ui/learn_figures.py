@@ -90,107 +90,131 @@ def _segments(part: str, shown: Bars, middles: list[int], bar: int, axis: float,
 
 def curves(shown: Curves, scale: float = 1.0) -> dict[str, Any]:
     """Lines with their names at their ends, bands that a rule of thumb claims, and marked points."""
-    bytes_ = shown.unit == "bytes"
-    high = [y for one in shown.curves for y in one.ys if y is not None] + [one.high for one in shown.bands]
-    top = max(high + [one.y for one in shown.marks], default=1.0)
-    axis = 1.14 * (units.gib(top) if bytes_ else top)
-    xs = [x for one in shown.curves for x in one.xs]
-    side: dict[str, Any] = (
-        {"type": "log"} if shown.logarithmic else {"range": [shown.start, shown.start + (max(xs) - shown.start) * 1.03]}
-    )
-    ticks = {"tickfont": {"size": (LETTERS - 1) * scale}}
-    title = {"font": {"size": LETTERS * scale}}
-    if shown.logarithmic:
-        values = sorted(set(xs))
-        shown_ticks = values if len(values) <= 8 else values[:: (len(values) + 6) // 7]
-        side |= {"tickvals": shown_ticks, "ticktext": [f"{x:,.0f}" for x in shown_ticks]}
+    low, high = _reach(shown)
+    letters = {"font": {"size": LETTERS * scale}}
+    ticks = {"tickfont": {"size": (LETTERS - 1) * scale}, "fixedrange": True, "zeroline": False}
     return {
-        "data": [*(_curve(one, bytes_, shown, scale) for one in shown.curves),
-                 *(_mark(one, bytes_, scale) for one in shown.marks)],
+        "data": [*(_curve(one, shown, scale) for one in shown.curves),
+                 *(_mark(one, shown, scale) for one in shown.marks)],
         "layout": _layout(
             HEIGHT * scale, scale,
             margin={"l": round(58 * scale), "r": 12, "t": round(26 * scale), "b": round(50 * scale)},
-            xaxis={"title": {"text": shown.across, **title}, "fixedrange": True, "zeroline": False, **side, **ticks},
-            yaxis={"title": {"text": shown.upright, **title}, "range": [0, axis], "fixedrange": True, "nticks": 7,
-                   "ticksuffix": " %" if shown.unit == "%" else "", **ticks},
-            shapes=[_band(one.low, one.high, bytes_) for one in shown.bands],
-            annotations=[*_names(shown, bytes_, axis, scale),
-                         *(_word(one, shown, bytes_, scale) for one in shown.marks),
-                         *(_band_name(one.text, one.high, bytes_, scale) for one in shown.bands)],
+            xaxis={"title": {"text": shown.across, **letters}, **_lower(shown), **ticks},
+            yaxis={"title": {"text": shown.upright, **letters}, "range": [low, high], "nticks": 7, **ticks,
+                   **({"type": "log", "dtick": 1} if shown.rising == "powers" else {})},
+            shapes=[_band(one.low, one.high, shown) for one in shown.bands],
+            annotations=[*([] if shown.stacked else _names(shown, high - low, scale)),
+                         *(_word(one, shown, scale) for one in shown.marks if one.text),
+                         *(_band_name(one.text, one.high, shown, scale) for one in shown.bands)],
         ),
     }  # fmt: skip
 
 
-def _y(value: float | None, bytes_: bool) -> float | None:
-    return None if value is None else units.gib(value) if bytes_ else value
+def _reach(shown: Curves) -> tuple[float, float]:
+    """The upright axis's range, in its own unit; powers of ten where it rises in them."""
+    values = [y for one in shown.curves for y in one.ys if y is not None]
+    if shown.stacked:
+        values = [sum(one.ys[at] or 0.0 for one in shown.curves) for at in range(len(shown.curves[0].xs))]
+    values += [one.y for one in shown.marks] + [one.high for one in shown.bands]
+    if shown.rising == "powers":
+        drawn = [_y(one, shown) or 0.0 for one in values if one > 0]
+        return log10(min(drawn)) - 0.2, log10(max(drawn)) + 0.4
+    return 0.0, 1.14 * (_y(max(values, default=1.0), shown) or 1.0)
+
+
+def _lower(shown: Curves) -> dict[str, Any]:
+    """The lower axis: evenly from where it starts, in powers, or with words in place of numbers."""
+    xs = sorted({x for one in shown.curves for x in one.xs})
+    if shown.logarithmic:
+        few = xs if len(xs) <= 6 else xs[:: (len(xs) + 4) // 5]
+        return {"type": "log", "tickvals": few, "ticktext": [f"{x:,.0f}" for x in few]}
+    side: dict[str, Any] = {"range": [shown.start, shown.start + (xs[-1] - shown.start) * 1.03]}
+    if shown.ticks:
+        side |= {"tickvals": [x for x, _ in shown.ticks], "ticktext": [escape(text) for _, text in shown.ticks],
+                 "showgrid": False}  # fmt: skip
+    return side
+
+
+def _y(value: float | None, shown: Curves) -> float | None:
+    """A value in the upright axis's unit."""
+    return None if value is None else units.gib(value) if shown.unit == "bytes" else value
+
+
+def _up(value: float, shown: Curves) -> float:
+    """Where an annotation stands: Plotly counts in powers of ten on such an axis."""
+    drawn = _y(value, shown) or 0.0
+    return log10(drawn) if shown.rising == "powers" else drawn
 
 
 def _value(value: float, shown: Curves) -> str:
     return _both(value) if shown.unit == "bytes" else f"{value:,.0f} {shown.unit}"
 
 
-def _curve(one: Curve, bytes_: bool, shown: Curves, scale: float) -> dict[str, Any]:
+def _curve(one: Curve, shown: Curves, scale: float) -> dict[str, Any]:
+    layer = {"stackgroup": "all", "fillcolor": COLOURS[one.part]} if shown.stacked else {}
+    width = 0 if shown.stacked else 3 * scale
     return {
         "type": "scatter", "mode": "lines", "name": one.name,
-        "x": list(one.xs), "y": [_y(y, bytes_) for y in one.ys],
-        "line": {"color": COLOURS[one.part], "width": 3 * scale, "dash": "dash" if one.dashed else "solid"},
+        "x": list(one.xs), "y": [_y(y, shown) for y in one.ys],
+        "line": {"color": COLOURS[one.part], "width": width, "dash": "dash" if one.dashed else "solid"},
         "hovertext": ["" if y is None else f"<b>{escape(one.name)}</b><br>{x:,.6g}: {_value(y, shown)}"
                       for x, y in zip(one.xs, one.ys, strict=True)],
-        "hoverinfo": "text",
+        "hoverinfo": "text", **layer,
     }  # fmt: skip
 
 
-def _mark(one: Mark, bytes_: bool, scale: float) -> dict[str, Any]:
+def _mark(one: Mark, shown: Curves, scale: float) -> dict[str, Any]:
     return {
-        "type": "scatter", "mode": "markers", "x": [one.x], "y": [_y(one.y, bytes_)], "name": one.text,
+        "type": "scatter", "mode": "markers", "x": [one.x], "y": [_y(one.y, shown)], "name": one.text,
         "marker": {"size": 11 * scale, "color": COLOURS[one.part], "line": {"color": "#FFFFFF", "width": 2}},
-        "hovertext": [f"<b>{escape(one.text)}</b>"], "hoverinfo": "text", "cliponaxis": False,
+        "hovertext": [f"<b>{escape(one.text or _value(one.y, shown))}</b>"], "hoverinfo": "text", "cliponaxis": False,
     }  # fmt: skip
 
 
 def _across(x: float, shown: Curves) -> float:
-    """Where an annotation stands: Plotly counts in powers of ten on such an axis."""
+    """Where an annotation stands on the lower axis."""
     return log10(x) if shown.logarithmic else x
 
 
-def _names(shown: Curves, bytes_: bool, axis: float, scale: float) -> list[dict[str, Any]]:
+def _names(shown: Curves, height: float, scale: float) -> list[dict[str, Any]]:
     """Each line's name at its end, above it; where two ends are close, the lower one's below its line."""
     ends = []
     for one in shown.curves:
         last = max((at for at, y in enumerate(one.ys) if y is not None), default=None)
         if last is not None:
-            ends.append((one, one.xs[last], _y(one.ys[last], bytes_) or 0.0))
+            ends.append((one, one.xs[last], _up(one.ys[last] or 0.0, shown)))
     found = []
     for one, x, y in ends:
-        below = any(0 < other - y < axis * 0.09 for _, _, other in ends)
-        found.append({
-            "text": f"<b>{escape(one.name)}</b>", "x": _across(x, shown), "y": y, "xanchor": "right",
-            "yanchor": "top" if below else "bottom", "yshift": (-4 if below else 4) * scale, "showarrow": False,
-            "font": {"size": LETTERS * scale},
-        })  # fmt: skip
+        below = any(0 < other - y < height * 0.09 for _, _, other in ends)
+        if not one.quiet:
+            found.append({
+                "text": f"<b>{escape(one.name)}</b>", "x": _across(x, shown), "y": y, "xanchor": "right",
+                "yanchor": "top" if below else "bottom", "yshift": (-4 if below else 4) * scale, "showarrow": False,
+                "font": {"size": LETTERS * scale},
+            })  # fmt: skip
     return found
 
 
-def _word(one: Mark, shown: Curves, bytes_: bool, scale: float) -> dict[str, Any]:
+def _word(one: Mark, shown: Curves, scale: float) -> dict[str, Any]:
     xs = [x for curve in shown.curves for x in curve.xs]
     left, right = _across(min(xs), shown), _across(max(xs), shown)
     share = (_across(one.x, shown) - left) / (right - left) if right > left else 0.5
     return {
-        "text": escape(one.text), "x": _across(one.x, shown), "y": _y(one.y, bytes_), "showarrow": True, "arrowhead": 0,
+        "text": escape(one.text), "x": _across(one.x, shown), "y": _up(one.y, shown), "showarrow": True, "arrowhead": 0,
         "arrowcolor": LINE, "ax": 0, "ay": -26 * scale, "xanchor": "left" if share < 0.3 else "right" if share > 0.7
         else "center", "font": {"size": LETTERS * scale}, "bgcolor": "#FFFFFF", "borderpad": 1,
     }  # fmt: skip
 
 
-def _band(low: float, high: float, bytes_: bool) -> dict[str, Any]:
+def _band(low: float, high: float, shown: Curves) -> dict[str, Any]:
     return {
-        "type": "rect", "x0": 0, "x1": 1, "xref": "paper", "y0": _y(low, bytes_), "y1": _y(high, bytes_),
+        "type": "rect", "x0": 0, "x1": 1, "xref": "paper", "y0": _y(low, shown), "y1": _y(high, shown),
         "fillcolor": LINE, "opacity": 0.22, "line": {"width": 0}, "layer": "below",
     }  # fmt: skip
 
 
-def _band_name(text: str, high: float, bytes_: bool, scale: float) -> dict[str, Any]:
+def _band_name(text: str, high: float, shown: Curves, scale: float) -> dict[str, Any]:
     return {
-        "text": escape(text), "x": 0.01, "xref": "paper", "xanchor": "left", "y": _y(high, bytes_), "yanchor": "top",
+        "text": escape(text), "x": 0.01, "xref": "paper", "xanchor": "left", "y": _y(high, shown), "yanchor": "top",
         "showarrow": False, "font": {"size": (LETTERS - 1) * scale},
     }  # fmt: skip

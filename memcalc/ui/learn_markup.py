@@ -48,12 +48,13 @@ def headline(text: str) -> str:
 
 
 def legend(shown: Bars | Curves) -> str:
-    """Names beside their colours, for bars; lines carry their names themselves."""
-    if not isinstance(shown, Bars):
+    """Names beside their colours, for bars and layers; lines carry their names themselves."""
+    if isinstance(shown, Curves) and not shown.stacked:
         return ""
+    listed = shown.parts if isinstance(shown, Bars) else [one.part for one in shown.curves]
     chips = "".join(
         f'<li><span class="mc-swatch" aria-hidden="true" style="background:{COLOURS[part]}"></span>{LABELS[part]}</li>'
-        for part in shown.parts
+        for part in listed
     )
     return f'<ul class="mc-legend" aria-label="Colours">{chips}</ul>'
 

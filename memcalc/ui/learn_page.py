@@ -170,7 +170,9 @@ def _figure(number: int, model: str | int, presenting: bool, step: str) -> None:
     with left:
         st.html(html.headline(shown.headline) + html.notes((*shown.notes, f"Unchanged: {lesson.fixed(case)}")))
     with right, st.container(key="figure"):
-        st.html(html.legend(shown.figure) or "<span></span>")
+        legend = html.legend(shown.figure)
+        if legend:
+            st.html(legend)
         st.plotly_chart(
             PlainFigure(figures.figure(shown.figure, learn_presenter.SCALE if presenting else 1.0)),
             key=f"lesson-figure-{number}",

@@ -1,7 +1,18 @@
 """The lessons, in their order. Each is a module of its own: its question, its figure, its formula, what to remember."""
 
 from memcalc.learn.lesson import Lesson
-from memcalc.learn.lessons import accumulate, batch, precision, saving, tuning, where, worth
+from memcalc.learn.lessons import (
+    accumulate,
+    batch,
+    cards,
+    context,
+    moment,
+    precision,
+    saving,
+    tuning,
+    where,
+    worth,
+)
 
 LESSONS: tuple[Lesson, ...] = (
     where.LESSON,
@@ -11,4 +22,7 @@ LESSONS: tuple[Lesson, ...] = (
     worth.LESSON,
     precision.LESSON,
     tuning.LESSON,
+    context.LESSON,
+    moment.LESSON,
+    cards.LESSON,
 )

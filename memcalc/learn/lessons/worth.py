@@ -53,15 +53,15 @@ def question(case: Case) -> Question:
 def show(case: Case) -> Shown:
     card, ratio = case["card"], worth(case)
     train, infer = (device(ask(one)) / units.GB for one in (training(case), inference(case)))
-    end = float(max(1.1 * card, 20.0, min(1.1 * infer, 4 * card)))
+    end = 1.5 * card
     xs = (0.0, end)
     curves = [
         Curve("10 × (the rule’s high end)", xs, (0.0, CLAIMED[1] * end), "overhead", True),
         Curve("5 × (its low end)", xs, (0.0, CLAIMED[0] * end), "overhead", True),
-        Curve(f"{times(ratio)}: {case.name}", xs, (0.0, ratio * end), "gradients"),
+        Curve(f"{times(ratio)}: {case.name}", xs, (0.0, ratio * end), "gradients", quiet=True),
     ]
     marks = [Mark(f"{card} GB ↔ {card * ratio:,.0f} GB", float(card), card * ratio, "gradients")]
-    if infer <= end:
+    if infer < 0.75 * card:
         marks.append(Mark("the model itself", infer, train, "weights"))
     back = f"The other way, {card} GB of training is worth {card / ratio:.1f} GB of inference."
     return Shown(
