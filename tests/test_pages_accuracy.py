@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from memcalc import accuracy
-from memcalc.ui import accuracy_case, export, trace_view, training_settings
+from memcalc.ui import accuracy_case, bring, trace_view, training_settings
 from memcalc.ui import accuracy_cases as view
 from memcalc.ui.accuracy_figures import BOTH, VIEWS, scatter
 
@@ -103,7 +103,7 @@ def test_a_catalogue_models_case_opens_on_its_page_with_its_settings() -> None:
     scenario = view.page_scenario(case)
     assert scenario is not None
     assert scenario["model"] == case.scenario["model"]
-    states, _ = export.states_of({"model": "gpt2", "task": "train", "batch": 8, "seq_len": 512},
+    states, _ = bring.states_of({"model": "gpt2", "task": "train", "batch": 8, "seq_len": 512},
                                  training_settings.ALL)  # fmt: skip
     opened = page("pages/views/training.py", **accuracy_case.link(states))
     assert not opened.exception

@@ -223,3 +223,8 @@ def test_advice_says_that_its_room_is_counted_at_worst() -> None:
     from memcalc.ui.advice_markup import after
 
     assert after(Verdict(2**30, 2**30, 2**31, 3 * 2**30, "fits")).endswith("1.00 GiB to spare at worst")
+
+
+def test_reasons_that_differ_in_numbers_only_are_one() -> None:
+    said = [f"the model has positions for 1,024 tokens, {asked:,} are asked for" for asked in (131072, 2048, 98304)]
+    assert map_view.reasons([*said, "batch 7 is odd"]) == ["batch 7 is odd", said[1]]

@@ -71,3 +71,32 @@ def test_each_page_has_its_figure_and_both_scenarios_as_files(name: str) -> None
         head, *rows = made["Lines, CSV"].splitlines()
         assert head.startswith("batch,training bytes")
         assert rows[0].split(",")[1] == str(runs[0].device)
+
+
+#: The pages that show one scenario, with what they offer besides the estimate and the scenario.
+SINGLE = {"training": "Figure, HTML", "inference": "Figure, HTML", "advise": "Changes, CSV", "sweep": "Map, CSV",
+          "cards": "Cards, CSV", "run": "Whole run, CSV"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_every_page_with_a_scenario_pins_it_and_offers_its_files(name: str) -> None:
+    test = page(name, model="gpt2", seq="512")
+    assert test.button(key="pin").label == "Pin"
+    test.button(key="pin").click().run()
+    assert not test.exception
+    assert "1 of 4" in test.toast[0].value.replace("\\", "")
+    (held,) = json.loads(test.text_input(key="pins").value)
+    assert held["model"] == "gpt2"
+    test.session_state["export"] = True
+    test.run()
+    assert not test.exception
+    labels = {one.proto.label for one in test.get("download_button")}
+    wanted = {"Estimate, JSON", "Estimate, CSV", "Estimate, Markdown", "Scenario, JSON", SINGLE[name]}
+    assert wanted <= labels
+
+
+def test_changes_beside_the_controls_are_pinned_too() -> None:
+    test = page("advise", model="gpt2", also='{"train":{"training.loss":"fused"}}')
+    test.button(key="pin").click().run()
+    (held,) = json.loads(test.text_input(key="pins").value)
+    assert held["training"]["loss"] == "fused"

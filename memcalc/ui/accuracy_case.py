@@ -11,7 +11,7 @@ import streamlit as st
 from memcalc import units
 from memcalc.accuracy import MeasuredCase, TracedCase
 from memcalc.errors import MemcalcError
-from memcalc.ui import export, inference_settings, result, trace_table, trace_view, training_settings
+from memcalc.ui import bring, inference_settings, result, trace_table, trace_view, training_settings
 from memcalc.ui.accuracy_cases import Case, page_scenario
 from memcalc.ui.accuracy_figures import percent
 from memcalc.ui.colours import COMPONENTS, LABELS
@@ -81,7 +81,7 @@ def _leads(case: Case) -> None:
         return
     training = case.dot.training
     settings = training_settings.ALL if training else inference_settings.ALL
-    states, missing = export.states_of(scenario, settings)
+    states, missing = bring.states_of(scenario, settings)
     page = "training" if training else "inference"
     st.page_link(f"pages/views/{page}.py", label=f"Open on the page {page.capitalize()}", icon=":material/open_in_new:",
                  query_params=link(states))  # fmt: skip

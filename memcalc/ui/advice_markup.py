@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc import units
-from memcalc.advise import Item, Plan
+from memcalc.advise import Advice, Item, Plan
 from memcalc.solve import Verdict
 from memcalc.ui.ledger import PHASE_LABELS
 
@@ -41,6 +41,23 @@ def source(item: Item) -> str:
         return "A judgement of memcalc's authors."
     papers = all(part.strip()[:4].isdigit() for part in text.split(","))
     return f"Source: {'arXiv ' if papers else ''}{text}."
+
+
+def rows(found: Advice) -> list[dict[str, str | int]]:
+    """The list as rows of a table, in bytes."""
+    return [
+        {
+            "change": item.change.title,
+            "saves at the peak (bytes)": item.saves,
+            "saves in": PHASE_LABELS.get(item.phase, item.phase).split(" (")[0],
+            "saves there (bytes)": item.there,
+            "needs then at worst (bytes)": item.verdict.high,
+            "verdict then": item.verdict.state,
+            "cost": cost(item),
+            "fields": "; ".join(f"{path} = {value}" for path, value in item.change.sets),
+        }
+        for item in found.items
+    ]
 
 
 def headline(plan: Plan) -> str:

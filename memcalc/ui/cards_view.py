@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.scenario.paths import Json, put
 from memcalc.solve.cards import CardVerdict, cards
-from memcalc.ui import decide, frame
+from memcalc.ui import bring, decide, export, frame, keep
+from memcalc.ui.ledger import Run
 
 LINK: Final = "query-params"
 SHOWN = ("That fit", "Fit or tight", "All")
@@ -23,7 +25,7 @@ SIGNS = {"fits": "✓ fits", "tight": "! tight", "does not fit": "✕ does not f
 def show() -> None:
     """Draw the page."""
     given = st.query_params.to_dict()
-    frame.heading("Cards", "Which cards run it, by memory: with what is to spare, the bandwidth and the year.")
+    tools = frame.heading("Cards", "Which cards run it, by memory: with what is to spare, the bandwidth and the year.")
     notes = st.container()
     asked = decide.ask()
     shown = st.segmented_control("Show", SHOWN, default=SHOWN[0], required=True, key="shown", bind=LINK)
@@ -35,6 +37,14 @@ def show() -> None:
         _table(found, str(shown))
     with notes:
         frame.link_notes(given, lambda: {**decide.allowed(), "shown": SHOWN}, (asked.scenario, shown))
+    with tools:
+        keep.tools("memcalc-cards", decide.now, _offers, bring.with_changes)
+
+
+def _offers(_runs: Sequence[Run]) -> list[export.Offer]:
+    """All cards with their verdicts as a file to take along."""
+    (scenario,) = decide.now().values()
+    return [export.table("Cards", "-list.csv", lambda: rows(answer(scenario), _STATES["All"]))]
 
 
 @lru_cache(maxsize=128)

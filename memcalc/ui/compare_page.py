@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from memcalc.errors import MemcalcError
+from memcalc.ui import bring, export, form_controls, frame, glossary, keep, markup, pins, result, words
 from memcalc.ui import compare_view as view
-from memcalc.ui import export, form_controls, frame, glossary, markup, pins, result, words
 from memcalc.ui.form import Json, get
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
@@ -37,7 +38,9 @@ EXAMPLES: Final[dict[str, tuple[Json, ...]]] = {
 def show() -> None:
     """Draw the page."""
     given = st.query_params.to_dict()
-    frame.heading("Compare", "Up to four scenarios on one axis. They are kept in the link: copy it to share them.")
+    tools = frame.heading(
+        "Compare", "Up to four scenarios on one axis. They are kept in the link: copy it to share them."
+    )
     form_controls.style()
     pins.hold()
     held, dropped = pins.pinned()
@@ -45,6 +48,10 @@ def show() -> None:
     if dropped:
         st.warning(plain(" ".join(dropped)), icon=":material/link_off:")
     runs = _answers(held)
+    with tools, st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
+        if runs:
+            keep.along("memcalc-compare", lambda: dict(zip((run.title for run in runs), held, strict=True)), _picture)
+        bring.button(None)
     if not runs:
         _empty()
         return
@@ -66,10 +73,16 @@ def show() -> None:
     else:
         st.info("Pin a second scenario to see what differs.", icon=":material/keep:")
     st.html(view.table(view.sizes(runs), "At the highest instant"))
-    with st.container(horizontal=True, gap="small", key="actions"):
-        make = partial(view.bars, runs, named, capacity)
-        export.menu("memcalc-compare", runs, held, make, words.alternative(runs, named, capacity))
     glossary.row(("activations", "KV cache", "optimizer states", "workspace", "reserved", "GiB and GB", "16 GB card"))
+
+
+def _picture(runs: Sequence[Run]) -> list[export.Offer]:
+    """The bars as a file to take along."""
+    scenarios = [run.estimate["scenario"] for run in runs]
+    card, capacity = view.shared_card(scenarios, list(runs))
+    named = words.card(str(get(scenarios[0], "hardware.gpu") or ""), card)
+    make = partial(view.bars, list(runs), named, capacity)
+    return [export.picture("memcalc-compare", make, words.alternative(list(runs), named, capacity))]
 
 
 def _answers(held: list[Json]) -> list[Run]:

@@ -53,7 +53,12 @@ class Asked:
     @property
     def machine(self) -> Machine | None:
         """This machine, where the scenario is about one of its GPUs."""
-        return catalogues.machine() if is_live(str(get(self.scenario, "hardware.gpu") or "")) else None
+        return machine(self.scenario)
+
+
+def machine(scenario: Json) -> Machine | None:
+    """This machine, where a scenario is about one of its GPUs."""
+    return catalogues.machine() if is_live(str(get(scenario, "hardware.gpu") or "")) else None
 
 
 def read(text: object) -> dict[str, Overlay]:
@@ -64,10 +69,11 @@ def read(text: object) -> dict[str, Overlay]:
         return {}
     if not isinstance(given, dict):
         return {}
-    return {task: _clean(given[task]) for task in TASKS.values() if isinstance(given.get(task), dict)}
+    return {task: clean(given[task]) for task in TASKS.values() if isinstance(given.get(task), dict)}
 
 
-def _clean(given: Mapping[Any, Any]) -> Overlay:
+def clean(given: Mapping[Any, Any]) -> Overlay:
+    """What of it can be changes."""
     found: Overlay = {}
     for path, value in list(given.items())[:MOST]:
         known = isinstance(path, str) and len(path) <= 60 and path.split(".")[0] in _ROOTS
@@ -99,11 +105,8 @@ def ask() -> Asked:
     """Draw the settings, the task and the changes; what they mean."""
     chosen = timeline_controls.show()
     title = st.segmented_control("Task", list(TASKS), default="Training", required=True, key="task", bind=LINK)
-    title = title if title in TASKS else "Training"
     st.text_input("Changes", key=ALSO, bind=LINK, label_visibility="collapsed")
-    changes = read(st.session_state.get(ALSO)).get(TASKS[title], {})
-    base = chosen.settings.training() if title == "Training" else chosen.settings.inference()
-    scenario = made(base, changes)
+    title, scenario, changes = _meaning(str(title), chosen.settings)
     if changes:
         with st.container(horizontal=True, gap="xsmall", key="changes"):
             st.caption("Changed besides:", width="content")
@@ -114,6 +117,19 @@ def ask() -> Asked:
                     help="Take this change back",
                 )  # fmt: skip
     return Asked(chosen, title, scenario, changes)
+
+
+def _meaning(title: str, settings: Settings) -> tuple[str, Json, Overlay]:
+    """The task's title, its scenario with all changes made, and the changes."""
+    title = title if title in TASKS else "Training"
+    changes = read(st.session_state.get(ALSO)).get(TASKS[title], {})
+    return title, made(settings.training() if title == "Training" else settings.inference(), changes), changes
+
+
+def now() -> dict[str, Json]:
+    """The scenario by its title, as the controls say it while they are not being drawn."""
+    title, scenario, _ = _meaning(str(st.session_state.get("task")), controls.current())
+    return {title: scenario}
 
 
 def allowed() -> dict[str, Any]:

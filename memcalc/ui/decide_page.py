@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import advice_view, decide, frame, markup, reach_view, result, words
+from memcalc.ui import advice_markup as say
+from memcalc.ui import advice_view, bring, decide, export, frame, keep, markup, reach_view, result, words
 from memcalc.ui.decide import Asked
 from memcalc.ui.ledger import Run
 
@@ -15,7 +17,9 @@ from memcalc.ui.ledger import Run
 def show() -> None:
     """Draw the page."""
     given = st.query_params.to_dict()
-    frame.heading("Make it fit", "What would make it fit, what each change saves and costs, and how far the card goes.")
+    tools = frame.heading(
+        "Make it fit", "What would make it fit, what each change saves and costs, and how far the card goes."
+    )
     notes, summary = st.container(), st.container(key="verdicts")
     settings, answer = st.container(), st.container()
     with settings:
@@ -30,6 +34,15 @@ def show() -> None:
             _answer(asked, run, summary)
     with notes:
         frame.link_notes(given, decide.allowed, asked.scenario)
+    with tools:
+        keep.tools("memcalc-changes", decide.now, _offers, bring.with_changes)
+
+
+def _offers(runs: Sequence[Run]) -> list[export.Offer]:
+    """The changes as a file to take along."""
+    (scenario,) = decide.now().values()
+    machine = decide.machine(scenario)
+    return [export.table("Changes", "-list.csv", lambda: say.rows(advice_view.advice(scenario, machine)[0]))]
 
 
 def _answer(asked: Asked, run: Run, summary: st.delta_generator.DeltaGenerator) -> None:

@@ -1,4 +1,4 @@
-"""Taking an answer along: as JSON, CSV, Markdown, a figure; and a scenario there and back."""
+"""Taking an answer along: as JSON, CSV, Markdown, a figure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,17 @@ from typing import Any
 import streamlit as st
 
 from memcalc import units
-from memcalc.ui import carry, controls, figures, pins
+from memcalc.ui import figures
 from memcalc.ui.colours import LABELS
-from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.formulas import formula
 from memcalc.ui.ledger import Run, shown_parts
-from memcalc.ui.words import plain, size_of
-
-LARGEST = 64 * units.KiB
-"""Bytes of an uploaded scenario: a real one has less than one KiB."""
+from memcalc.ui.words import size_of
 
 LEGEND = 50
 """Pixels for the names of the colours below an exported figure; on the page they are above it."""
 
 CAMERA = 24
 """Pixels that the chart's camera needs above it."""
-
-_NOTE = "_upload"
 
 
 def camera(name: str) -> dict[str, Any]:
@@ -61,6 +55,16 @@ def as_csv(runs: Sequence[Run]) -> str:
         for part in shown_parts([run]):
             size = bar.parts[part]
             rows.writerow([run.title, bar.phase, LABELS[part], size, f"{units.gib(size):.4f}", str(bar.highest)])
+    return text.getvalue()
+
+
+def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table's rows, the names of the first one's columns above them."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    if rows:
+        table.writerow(rows[0])
+        table.writerows(row.values() for row in rows)
     return text.getvalue()
 
 
@@ -140,104 +144,14 @@ def picture(name: str, figure: Callable[[], dict[str, Any]], words: str) -> Offe
     return ("Figure, HTML", ".html", "text/html", lambda: as_html(figure(), name, words))
 
 
+def table(label: str, end: str, rows: Callable[[], Sequence[Mapping[str, Any]]]) -> Offer:
+    """A table as CSV."""
+    return (f"{label}, CSV", end, "text/csv", lambda: rows_csv(rows()))
+
+
 def buttons(name: str, offers: Sequence[Offer]) -> None:
     """A button for each file. Files are made when they are asked for."""
     for label, end, mime, make in offers:
         st.download_button(label, make, name + end, mime, key=f"save-{label}", on_click="ignore", width="stretch")
-    st.caption("The figure as PNG: the camera at its upper right.")
-
-
-def menu(
-    name: str, runs: Sequence[Run], scenarios: Sequence[Json], figure: Callable[[], dict[str, Any]], words: str
-) -> None:
-    """The button behind which everything can be taken along."""
-    scenario = ("Scenario, JSON", "-scenario.json", "application/json", partial(as_json, scenarios))
-    with st.popover("Take it along", icon=":material/download:", key="export"):
-        buttons(name, [*estimates(runs), picture(name, figure, words), scenario])
-
-
-def read_scenario(data: bytes, task: str) -> Json:
-    """An uploaded scenario, or ValueError with a sentence."""
-    if len(data) > LARGEST:
-        raise ValueError(f"it is larger than {units.binary(LARGEST)}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("it is not text in UTF-8") from None
-    scenario = pins.check(pins.loads(text, LARGEST))
-    if scenario.get("task", "infer") != task:
-        other = "Inference" if task == "train" else "Training"
-        raise ValueError(f"it belongs on the page {other}")
-    return scenario
-
-
-def states_of(scenario: Json, settings: tuple[Setting, ...]) -> tuple[dict[str, Any], list[str]]:
-    """The controls' states that say a scenario, and the fields that they cannot say."""
-    model = scenario["model"]
-    states: dict[str, Any] = {"source": controls.SOURCES[0], "model": model}
-    if not isinstance(model, str):
-        states = {"source": controls.SOURCES[1], "exact": str(round(model["parameters"]))}
-    missing = []
-    gpu = get(scenario, "hardware.gpu")
-    label = next((name for name, value in controls.card_choices().items() if value == gpu), None)
-    states["gpu"] = label or controls.USUAL_CARD
-    missing += [] if label else ["hardware.gpu"]
-    for setting in settings:
-        value = get(scenario, setting.path)
-        state = setting.state(setting.usual if value is None else value)
-        if (
-            state is None
-            and value is not None
-            and not any(other.path == setting.path and other.state(value) is not None for other in settings)
-        ):  # two controls may share a field: a switch, and a choice of what it means
-            missing.append(setting.path)
-        states[setting.key] = setting.state(setting.usual) if state is None else state
-    return states, missing
-
-
-def _take(settings: tuple[Setting, ...], task: str) -> None:
-    """Put an uploaded scenario into the controls; whatever is wrong with it is said, and nothing is lost."""
-    given = st.session_state.get("upload")
-    if given is None:
-        st.session_state.pop(_NOTE, None)
-        return
-    name = re.sub(r"[^\w .-]", "", str(given.name))[:60]
-    try:
-        states, missing = states_of(read_scenario(given.getvalue(), task), settings)
-    except ValueError as error:
-        said = f"“{name}” was not taken over: {error}. Your settings are as they were."
-        st.session_state[_NOTE] = ("bad", said, None)
-        return
-    carry.step()
-    for key, state in states.items():
-        st.session_state[key] = state
-    said = f"The settings of “{name}” are shown."
-    if missing:
-        said += f" This page has no such value for {', '.join(missing)}: the usual one is shown."
-    st.session_state[_NOTE] = ("good", said, None)
-
-
-def upload(settings: tuple[Setting, ...], task: str) -> None:
-    """The button behind which a scenario can be brought back."""
-    with st.popover("Bring a scenario", icon=":material/upload:", key="import"):
-        st.file_uploader(
-            "A scenario as JSON", type="json", key="upload", max_upload_size=1,
-            on_change=_take, args=(settings, task),
-            help="A file saved here with “Scenario, JSON”, or written by hand.",
-        )  # fmt: skip
-
-
-def note(settings: object) -> None:
-    """What came of the last upload, until the visitor changes something."""
-    if _NOTE not in st.session_state:
-        return
-    kind, said, at = st.session_state[_NOTE]
-    if at is None:
-        st.session_state[_NOTE] = (kind, said, settings)
-    elif at != settings:
-        st.session_state.pop(_NOTE)
-        return
-    if kind == "bad":
-        st.warning(plain(said), icon=":material/info:")
-    else:
-        st.success(plain(said), icon=":material/check:")
+    if any(mime == "text/html" for _, _, mime, _ in offers):
+        st.caption("The figure as PNG: the camera at its upper right.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,14 +13,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
 from memcalc.ui import (
+    bring,
     decide,
     export,
     figures,
     form_controls,
     frame,
     glossary,
+    keep,
     markup,
-    pins,
     rest,
     result,
     trace_view,
@@ -56,11 +57,10 @@ class FormPage:
     def show(self) -> None:
         """Draw the page."""
         given = st.query_params.to_dict()
-        frame.heading(self.title, self.line)
+        tools = frame.heading(self.title, self.line)
         form_controls.style()
-        pins.hold()
         notes, summary = st.container(), st.container(key="verdicts")
-        actions = st.container(horizontal=True, gap="small", key="actions")
+        actions = st.container(horizontal=True, gap="small", key="asks")
         checks = st.container(key="checks", gap="small")
         left, right = st.columns([5, 9], gap="large")
         answer = right.container(key="answer")
@@ -79,16 +79,17 @@ class FormPage:
             st.rerun()
         with notes:
             frame.link_notes(given, lambda: form_controls.allowed(self.settings), scenario)
-            export.note(scenario)
         asked = json.dumps(scenario)
         form.effects(self.title, scenario, rest.settled(self.title, asked))
         form.shortened(scenario)
         if isinstance(outcome, MemcalcError):
             form.refuse(outcome)
         run = outcome if isinstance(outcome, Run) else None
-        with actions:
-            self.actions(run, scenario)
+        with tools:
+            self.tools(str(scenario["task"]))
         if run is not None:
+            with actions:
+                trace_view.buttons(self.title.lower(), scenario, run.estimate)
             with checks:
                 trace_view.outcome(self.title.lower(), scenario, run.estimate)
         glossary.row(self.terms)
@@ -130,17 +131,17 @@ class FormPage:
         if said:
             st.html(said if fresh else markup.dimmed(said))
 
-    def actions(self, run: Run | None, scenario: Json) -> None:
+    def tools(self, task: str) -> None:
         """What to do with the answer: pin it, take it along, bring one back."""
-        pins.button(scenario, disabled=run is None)
-        if run is not None:
-            card, capacity = result.card_of([run], get(scenario, "hardware.gpu"))
-            trace_view.buttons(self.title.lower(), scenario, run.estimate)
-            export.menu(
-                f"memcalc-{self.title.lower()}",
-                [run],
-                [scenario],
-                partial(figures.phase_bars, [run], card, capacity),
-                words.alternative([run], card, capacity),
-            )
-        export.upload(self.settings, str(scenario["task"]))
+        name = f"memcalc-{self.title.lower()}"
+
+        def scenarios() -> dict[str, Json]:
+            states = form_controls.known_states(self.settings)
+            return {self.title: self.scenario_of(states)} if states else {}
+
+        def offers(runs: Sequence[Run]) -> list[export.Offer]:
+            card, capacity = result.card_of(list(runs), get(runs[0].estimate["scenario"], "hardware.gpu"))
+            make = partial(figures.phase_bars, list(runs), card, capacity)
+            return [export.picture(name, make, words.alternative(list(runs), card, capacity))]
+
+        keep.tools(name, scenarios, offers, bring.form(self.settings, task))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from memcalc.ui import carry, links, markup
+from memcalc.ui import bring, carry, links, markup
 from memcalc.ui.words import plain
 
 
@@ -24,11 +24,12 @@ def heading(title: str, line: str) -> DeltaGenerator:
 def link_notes(
     given: Mapping[str, str], allowed: Callable[[], Mapping[str, Collection[str] | None]], settings: object
 ) -> None:
-    """Say which parts of the link were ignored, until the visitor changes something.
+    """Say which parts of the link were ignored, and what came of a file, until the visitor changes something.
 
     ``given`` are the address's parameters as they were before any control was drawn: Streamlit removes
     the ones that it cannot use. Settings that the visitor brings from another page are nobody's mistake.
     """
+    bring.note(settings)
     said: list[str] = []
     if given:
         known_here = allowed()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+import re
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import streamlit as st
@@ -19,20 +21,25 @@ from memcalc.shared import Shared
 from memcalc.solve.axes import Axis, axes
 from memcalc.solve.grid import REFUSED, Map, grid
 from memcalc.solve.verdict import understood
-from memcalc.ui import catalogues, controls, decide, frame, map_figures, words
+from memcalc.ui import bring, catalogues, controls, decide, export, frame, keep, map_figures, words
 from memcalc.ui.decide import Asked
+from memcalc.ui.ledger import Run
 from memcalc.ui.map_figures import Limit
 from memcalc.ui.plain_figure import PlainFigure
+from memcalc.ui.state import Settings
 
 LINK: Final = "query-params"
 KINDS = ("Heat map", "Curves")
+_NUMBER: Final = re.compile(r"\d[\d,]*")
 USUAL_CARDS = ("16 GB card", "24 GB card", "80 GB card")
 
 
 def show() -> None:
     """Draw the page."""
     given = st.query_params.to_dict()
-    frame.heading("Sweep", "Memory over any two settings, and how far each card goes. Click a point to make it yours.")
+    tools = frame.heading(
+        "Sweep", "Memory over any two settings, and how far each card goes. Click a point to make it yours."
+    )
     notes = st.container()
     asked = decide.ask()
     known = axes(asked.scenario)
@@ -43,6 +50,30 @@ def show() -> None:
         _map(asked, x, y, kind, cards)
     with notes:
         frame.link_notes(given, lambda: allowed(known), (asked.scenario, x.key, y.key))
+    with tools:
+        keep.tools("memcalc-sweep", decide.now, partial(_offers, x, y, kind, cards), bring.with_changes)
+
+
+def _offers(x: Axis, y: Axis, kind: str, cards: list[str], _runs: Sequence[Run]) -> list[export.Offer]:
+    """The map as a table and as a picture to take along."""
+    (scenario,) = decide.now().values()
+    if x.key == y.key:
+        return []
+    found = answer(scenario, x.key, y.key, decide.machine(scenario))
+    settings = controls.current()
+    limits = _limits(settings, cards)
+    shown = map_figures.trimmed(found, limits, place_of(scenario, found))
+    figure = partial(_figure, scenario, shown, limits, kind)
+    return [
+        export.table("Map", "-map.csv", partial(table, found)),
+        export.picture("memcalc-sweep", figure, map_figures.words(shown, limits)),
+    ]
+
+
+def _figure(scenario: Json, found: Map, limits: list[Limit], kind: str) -> dict[str, Any]:
+    if kind == KINDS[0]:
+        return map_figures.heat_map(found, limits, place_of(scenario, found))
+    return map_figures.curves(found, limits)
 
 
 def allowed(known: dict[str, Axis]) -> dict[str, Any]:
@@ -66,9 +97,9 @@ def _choices(known: dict[str, Axis]) -> tuple[Axis, Axis, str, list[str]]:
     return by_title.get(across, by_title[titles[0]]), by_title.get(up, by_title[titles[1]]), str(kind), cards
 
 
-def _limits(asked: Asked, labels: list[str]) -> list[Limit]:
+def _limits(settings: Settings, labels: list[str]) -> list[Limit]:
     """The chosen cards' limits, the reserve taken off; and the free memory, where that was given."""
-    settings, choices = asked.chosen.settings, controls.card_choices()
+    choices = controls.card_choices()
     found = []
     if settings.free is not None:
         found.append(Limit(f"free {units.binary(settings.free)}", settings.free - settings.reserve))
@@ -122,7 +153,7 @@ def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> None:
     except MemcalcError as error:
         asked.chosen.refuse([error])
         return
-    limits = _limits(asked, cards)
+    limits = _limits(asked.chosen.settings, cards)
     found = map_figures.trimmed(found, limits, place_of(asked.scenario, found))
     none = [limit.name for limit in limits if not map_figures.fits(found, limit).any()]
     if limits and len(none) == len(limits):
@@ -133,8 +164,7 @@ def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> None:
     elif none:
         st.caption(words.plain(f"Nothing on this map fits the {' or the '.join(none)}."))
     heat = kind == KINDS[0]
-    figure = (map_figures.heat_map(found, limits, place_of(asked.scenario, found)) if heat else
-              map_figures.curves(found, limits))  # fmt: skip
+    figure = _figure(asked.scenario, found, limits, kind)
     said = map_figures.words(found, limits)
 
     def take() -> None:
@@ -143,14 +173,27 @@ def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> None:
         if chosen:
             _take(asked.task, found, chosen[0], heat)
 
-    st.plotly_chart(PlainFigure(figure), key=_key(kind), on_select=take, selection_mode="points",
-                    config={"displayModeBar": False}, alt=said)  # fmt: skip
+    st.plotly_chart(PlainFigure(export.room_for_camera(figure)), key=_key(kind), on_select=take,
+                    selection_mode="points", config=export.camera("memcalc-sweep"), alt=said)  # fmt: skip
     if found.refusals:
-        st.caption("Empty cells are not possible: " + words.plain("; ".join(found.refusals[:2])) + ".")
+        st.caption("Empty cells are not possible: " + words.plain("; ".join(reasons(found.refusals))) + ".")
     place = st.expander("As a table", icon=":material/table:", key="map-table", on_change="rerun")
     if place.open:
         place.dataframe(table(found), hide_index=True, key="map-figures")
         place.markdown(words.plain(said))
+
+
+def reasons(refusals: Sequence[str]) -> list[str]:
+    """Why cells are empty: of reasons that differ only in their numbers, the one with the smallest, which is where the
+    empty cells begin. At most two."""
+    first: dict[str, str] = {}
+    for one in sorted(refusals, key=_numbers):
+        first.setdefault(_NUMBER.sub("#", one), one)
+    return list(first.values())[:2]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(one.replace(",", "")) for one in _NUMBER.findall(text)]
 
 
 def _key(kind: str) -> str:

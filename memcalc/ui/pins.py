@@ -120,22 +120,6 @@ def remove(place: int) -> None:
     st.session_state[KEY] = write([one for index, one in enumerate(held) if index != place])
 
 
-def button(scenario: Json, disabled: bool = False, label: str = "Pin this", key: str = "pin") -> None:
-    """The button that pins what is on the page, and how many pins there are."""
-    held, _ = pinned()
-    there, full = scenario in held, len(held) >= MOST
-    st.button(
-        "Pinned" if there else label,
-        key=key,
-        icon=":material/keep:",
-        disabled=disabled or there or full,
-        on_click=add,
-        args=(scenario,),
-        help=FULL if full and not there else HOW,
-    )
-    link()
-
-
 def link() -> None:
     """The way to the page Compare, where something is pinned; and what the link's pins had wrong."""
     held, dropped = pinned()

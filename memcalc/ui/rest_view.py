@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from html import escape
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ from memcalc.errors import MemcalcError
 from memcalc.hardware.live import is_live
 from memcalc.rest import Line, Rest, WholeRun, whole_run
 from memcalc.scenario.paths import Json
-from memcalc.ui import catalogues, controls, frame, timeline_controls
+from memcalc.ui import bring, catalogues, controls, export, frame, keep, timeline_controls
+from memcalc.ui.ledger import Run
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
@@ -29,7 +31,9 @@ _SIGNS = {"fits": "✓", "tight": "!", "does not fit": "✕", "unknown": ""}
 def show() -> None:
     """Draw the page."""
     given = st.query_params.to_dict()
-    frame.heading("Whole run", "What happens beside the training step: evaluation, samples, DPO and GRPO, checkpoints.")
+    tools = frame.heading(
+        "Whole run", "What happens beside the training step: evaluation, samples, DPO and GRPO, checkpoints."
+    )
     notes = st.container()
     chosen = timeline_controls.show()
     rest = _switches(chosen.settings.seq_len)
@@ -42,6 +46,27 @@ def show() -> None:
         _show(found)
     with notes:
         frame.link_notes(given, allowed, (scenario, rest))
+    with tools:
+        keep.tools("memcalc-run", _now, partial(_offers, rest), bring.training_only)
+
+
+def _now() -> dict[str, Json]:
+    return {"Training": controls.current().training()}
+
+
+def _offers(rest: Rest, _runs: Sequence[Run]) -> list[export.Offer]:
+    """The run's lines as a file to take along."""
+    (scenario,) = _now().values()
+    return [export.table("Whole run", "-lines.csv", lambda: rows(answer(scenario, rest)))]
+
+
+def rows(found: WholeRun) -> list[dict[str, str | int]]:
+    """The lines as rows of a table, in bytes."""
+    return [
+        {"where": WHERE[one.where], "what": one.title, "low (bytes)": one.low, "high (bytes)": one.high,
+         "formula": one.formula, "source": one.source}
+        for one in found.lines
+    ]  # fmt: skip
 
 
 def allowed() -> dict[str, Any]:
