@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -81,6 +81,16 @@ def ask(scenario: Mapping[str, Any]) -> Estimate:
 @lru_cache(maxsize=512)
 def _remembered(asked: str) -> Estimate:
     return memcalc.estimate(json.loads(asked), False)
+
+
+def swept(scenario: Mapping[str, Any], **axes: Sequence[int]) -> list[Any]:
+    """Bytes on the card over a grid, as nested lists in the order of the axes; asked again, they are remembered."""
+    return json.loads(_swept(json.dumps(scenario), json.dumps(axes)))  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=128)
+def _swept(asked: str, axes: str) -> str:
+    return json.dumps(memcalc.sweep(json.loads(asked), False, **json.loads(axes)).device.tolist())
 
 
 def parts(found: Estimate, phase: str | None = None) -> dict[str, int]:

@@ -187,6 +187,7 @@ class Lesson:
     remember: Callable[[Case], tuple[str, ...]]
     links: Callable[[Case], tuple[Link, ...]]
     maps: Callable[[Case], tuple[Table, ...]] | None = None
+    map_title: str = "Where is it true? A map"
 
     def case(self, model: str | int, states: Mapping[str, Any]) -> Case:
         """The reader's case: the states of the controls, usual values where there are none."""

@@ -16,7 +16,8 @@ from memcalc.ui.colours import COLOURS, LABELS, LINE, ink
 TOP, LABEL, BAR, GAP, AXIS = 6, 24, 30, 14, 54
 NAMED_FROM = 0.06
 """Narrower than this share of the axis, a segment gets no name of its own."""
-HEIGHT = 400
+HEIGHT = 410
+"""Pixels of a chart of lines, on a projector too: all of it is to be seen above the presenter's bar."""
 LETTERS = 13
 
 
@@ -95,16 +96,16 @@ def curves(shown: Curves, scale: float = 1.0) -> dict[str, Any]:
     ticks = {"tickfont": {"size": (LETTERS - 1) * scale}, "fixedrange": True, "zeroline": False}
     return {
         "data": [*(_curve(one, shown, scale) for one in shown.curves),
-                 *(_mark(one, shown, scale) for one in shown.marks)],
+                 *(_mark(one, shown, scale) for one in shown.marks),
+                 *([] if shown.stacked else [_names(shown, scale)])],
         "layout": _layout(
-            HEIGHT * scale, scale,
+            HEIGHT, scale,
             margin={"l": round(58 * scale), "r": 12, "t": round(26 * scale), "b": round(50 * scale)},
             xaxis={"title": {"text": shown.across, **letters}, **_lower(shown), **ticks},
             yaxis={"title": {"text": shown.upright, **letters}, "range": [low, high], "nticks": 7, **ticks,
                    **({"type": "log", "dtick": 1} if shown.rising == "powers" else {})},
             shapes=[_band(one.low, one.high, shown) for one in shown.bands],
-            annotations=[*([] if shown.stacked else _names(shown, high - low, scale)),
-                         *(_word(one, shown, scale) for one in shown.marks if one.text),
+            annotations=[*(_word(one, shown, scale) for one in shown.marks if one.text),
                          *(_band_name(one.text, one.high, shown, scale) for one in shown.bands)],
         ),
     }  # fmt: skip
@@ -176,23 +177,23 @@ def _across(x: float, shown: Curves) -> float:
     return log10(x) if shown.logarithmic else x
 
 
-def _names(shown: Curves, height: float, scale: float) -> list[dict[str, Any]]:
+def _names(shown: Curves, scale: float) -> dict[str, Any]:
     """Each line's name at its end, above it; where two ends are close, the lower one's below its line."""
-    ends = []
-    for one in shown.curves:
-        last = max((at for at, y in enumerate(one.ys) if y is not None), default=None)
-        if last is not None:
-            ends.append((one, one.xs[last], _up(one.ys[last] or 0.0, shown)))
-    found = []
-    for one, x, y in ends:
-        below = any(0 < other - y < height * 0.09 for _, _, other in ends)
-        if not one.quiet:
-            found.append({
-                "text": f"<b>{escape(one.name)}</b>", "x": _across(x, shown), "y": y, "xanchor": "right",
-                "yanchor": "top" if below else "bottom", "yshift": (-4 if below else 4) * scale, "showarrow": False,
-                "font": {"size": LETTERS * scale},
-            })  # fmt: skip
-    return found
+    low, high = _reach(shown)
+    ends = [(one, one.xs[at], one.ys[at] or 0.0) for one in shown.curves if (at := _last(one)) is not None]
+    drawn = [_up(y, shown) for _, _, y in ends]
+    places = ["bottom left" if any(0 < other - y < (high - low) * 0.09 for other in drawn) else "top left"
+              for y in drawn]  # fmt: skip
+    return {
+        "type": "scatter", "mode": "text", "hoverinfo": "skip", "cliponaxis": False,
+        "x": [x for _, x, _ in ends], "y": [_y(y, shown) for _, _, y in ends],
+        "text": ["" if one.quiet else f"<b>{escape(one.name)}</b>" for one, _, _ in ends],
+        "textposition": places, "textfont": {"size": LETTERS * scale},
+    }  # fmt: skip
+
+
+def _last(one: Curve) -> int | None:
+    return max((at for at, y in enumerate(one.ys) if y is not None), default=None)
 
 
 def _word(one: Mark, shown: Curves, scale: float) -> dict[str, Any]:

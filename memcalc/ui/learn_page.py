@@ -214,7 +214,7 @@ def _control(one: Variable) -> Any:
 def _beyond(lesson: Lesson, case: Case) -> None:
     """Where the rules are true, worked out when somebody looks; and the dashboard's pages at this state."""
     if lesson.maps:
-        place = st.expander("Where is it true? A map", icon=":material/map:", key="maps", on_change="rerun")
+        place = st.expander(lesson.map_title, icon=":material/map:", key="maps", on_change="rerun")
         if place.open:
             with place:
                 for table in lesson.maps(case):

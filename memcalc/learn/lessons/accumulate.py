@@ -180,4 +180,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    map_title="Every combination",
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from memcalc import sweep, units
-from memcalc.learn.case import Case, Json, ask, device
+from memcalc import units
+from memcalc.learn.case import Case, Json, ask, device, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, dashboard
 from memcalc.learn.words import between, percent
@@ -62,9 +62,7 @@ def line(sizes: list[int]) -> tuple[float, float]:
 def both(case: Case) -> tuple[list[int], list[int]]:
     """Training and inference over the batch, from 1 on."""
     batches = list(range(1, TEXTS.values[-1] + 1))
-    train = sweep(training(case, 1), False, batch=batches).device
-    infer = sweep(inference(case, 1), False, batch=batches).device
-    return train.tolist(), infer.tolist()
+    return swept(training(case, 1), batch=batches), swept(inference(case, 1), batch=batches)
 
 
 def question(case: Case) -> Question:
@@ -163,12 +161,12 @@ def maps(case: Case) -> tuple[Table, ...]:
     """Where each rule is true: the half over batch and length, the fifth and tenth over optimizers and models."""
     tokens = [one for one in TOKENS.values if case.reachable(one) == one]
     batches = [one for one in TEXTS.values if one % 2 == 0]
-    grid = sweep(training(case, 1), False, batch=sorted({*batches, *(one // 2 for one in batches)}), seq_len=tokens)
-    place = {one: at for at, one in enumerate(grid.axes["batch"])}
+    every = sorted({*batches, *(one // 2 for one in batches)})
+    grid = dict(zip(every, swept(training(case, 1), batch=every, seq_len=tokens), strict=True))
     rows: list[tuple[str, ...]] = []
     marked: dict[tuple[int, int], str] = {}
     for i, batch in enumerate(batches):
-        shares = [float(grid.device[place[batch // 2]][j] / grid.device[place[batch]][j]) for j in range(len(tokens))]
+        shares = [half / whole for half, whole in zip(grid[batch // 2], grid[batch], strict=True)]
         rows.append((str(batch), *map(percent, shares)))
         marked |= {(i, j): "true" for j, share in enumerate(shares, 1) if abs(share - 0.5) <= NEAR}
     batch = case["texts"]

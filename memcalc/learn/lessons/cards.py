@@ -168,4 +168,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    map_title="Over the number of cards",
 )

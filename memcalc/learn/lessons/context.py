@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from memcalc import sweep, units
+from memcalc import units
 from memcalc.architectures.latent import LatentSpec
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import MemcalcError
-from memcalc.learn.case import Case, Json, ask
+from memcalc.learn.case import Case, Json, ask, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import PRECISIONS, dashboard
 from memcalc.learn.words import each, nearest, times
@@ -83,9 +83,9 @@ def show(case: Case) -> Shown:
     xs = [one for one in CONTEXT.values if case.reachable(one) == one]
     spec = described(case)
     lines = {
-        "training, eager": sweep(training(case, 1, "eager"), False, seq_len=xs).device.tolist(),
-        "training, flash": sweep(training(case, 1), False, seq_len=xs).device.tolist(),
-        "inference": sweep(inference(case, 1), False, prompt_tokens=xs).device.tolist(),
+        "training, eager": swept(training(case, 1, "eager"), seq_len=xs),
+        "training, flash": swept(training(case, 1), seq_len=xs),
+        "inference": swept(inference(case, 1), prompt_tokens=xs),
         "the cache alone": [cached(spec) * one for one in xs],
     }
     colours = ("activations", "gradients", "weights", "kv_cache")
@@ -115,7 +115,8 @@ def _formula(case: Case, spec: DecoderSpec, tokens: int) -> tuple[Term, ...]:
         Term("scores of eager", f"{spec.layers} blocks × {spec.heads} heads × {tokens:,}² × {one:.1f} B",
              units.binary(eager - flash)),
         Term("other activations", f"{tokens:,} tokens × {units.binary(flash / tokens)}", units.binary(flash)),
-        Term("cache", f"{tokens:,} tokens × {units.binary(cached(spec))}", units.binary(cached(spec) * tokens), True),
+        Term("activations, eager", "both together", units.binary(eager), True),
+        Term("cache", f"{tokens:,} tokens × {units.binary(cached(spec))}", units.binary(cached(spec) * tokens)),
         Term("… a head each", f"{spec.heads} heads instead of {_heads(spec)}", units.binary(unshared(spec) * tokens)),
     )  # fmt: skip
 
@@ -202,4 +203,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    map_title="The cache of other models",
 )

@@ -18,7 +18,7 @@ from memcalc.scenario import Scenario
 from memcalc.tensors.tape import COMPONENTS
 
 MOMENT: Final = Variable(
-    "moment", "How far the run has come, in %", tuple(range(0, 101, 5)), 50,
+    "moment", "How far the run has come, in %", tuple(range(0, 101, 5)), 25,
     "From loading the model through two training steps, block by block: the order of things, not the clock.",
 )  # fmt: skip
 LENGTH: Final = 1024
@@ -76,7 +76,7 @@ def question(case: Case) -> Question:
         CHOICES,
         ORDER.index(found.peak["phase"]),
         f"In the {PHASES.get(found.peak['phase'], 'loading')}: {units.binary(top.total + above(case))}, at "
-        f"“{where(top)}”. The largest of what lives for that moment is {largest.name} with "
+        f"“{where(top)}”. The largest of what lives for that moment is “{largest.name}” with "
         f"{units.binary(largest.total)}.",
     )
 
@@ -99,8 +99,13 @@ def show(case: Case) -> Shown:
         "Live memory through two training steps, stacked by component. "
         + " ".join(f"{where(point)}: {units.binary(point.total + over)}." for point in _tops(run))
         + f" Highest: {where(top)}.",
-        f"Now, {where(now)}: {units.binary(now.total + over)}, {percent((now.total + over) / (top.total + over))} of "
-        f"the highest moment ({where(top)}: {units.binary(top.total + over)}).",
+        f"Now, {where(now)}: {units.binary(now.total + over)}. "
+        + (
+            "Nothing is higher in the whole run."
+            if now.total == top.total
+            else f"That is {percent((now.total + over) / (top.total + over))} of the highest moment ({where(top)}: "
+            f"{units.binary(top.total + over)})."
+        ),
         (
             *(Term(LABELS[name], "", units.binary(size)) for name, size in parts.items() if size),
             Term("on the card now", where(now), units.binary(now.total + over), True),
@@ -206,4 +211,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    map_title="Where cards run out of memory",
 )

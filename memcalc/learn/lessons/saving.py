@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memcalc import sweep, units
+from memcalc import units
 from memcalc.errors import MemcalcError
-from memcalc.learn.case import Case, Json, ask, device, parts
+from memcalc.learn.case import Case, Json, ask, device, parts, swept
 from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term
 from memcalc.learn.lessons.variables import (
     METHOD,
@@ -141,10 +141,10 @@ def _lengths(case: Case) -> Table:
         one for one in TOKENS.values if case.reachable(one) == one and case.reachable(one + NEW - 1) == one + NEW - 1
     ]
     batches = list(SEQUENCES.values)
-    train = sweep(training(case), False, batch=batches, seq_len=tokens).device
-    infer = sweep(inference(case), False, batch=batches, prompt_tokens=tokens).device
+    train = swept(training(case), batch=batches, seq_len=tokens)
+    infer = swept(inference(case), batch=batches, prompt_tokens=tokens)
     shares: list[list[float | None]] = [[1 - float(b) / float(a) for a, b in zip(*rows, strict=True)] for rows in
-                                        zip(train.tolist(), infer.tolist(), strict=True)]  # fmt: skip
+                                        zip(train, infer, strict=True)]  # fmt: skip
     return _table("By batch and tokens per sequence", "batch", [str(one) for one in batches],
                   [f"{one:,}" for one in tokens], shares)  # fmt: skip
 

@@ -155,4 +155,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    map_title="All ways side by side",
 )
