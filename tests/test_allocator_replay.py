@@ -43,6 +43,14 @@ def test_small_tensors_share_a_segment() -> None:
     assert replay([(100, i) for i in range(4097)]).reserved == 4 * MiB
 
 
+def test_streams_do_not_share_their_free_memory() -> None:
+    # 30 MiB freed on one stream serve the next 30 MiB there, and not on another.
+    events = [(30 * MiB, 0), (-30 * MiB, 0), (30 * MiB, 1)]
+    assert replay(events).reserved == 30 * MiB
+    assert replay(events, streams={0: "side"}).reserved == 60 * MiB
+    assert replay(events, streams={0: "side", 1: "side"}).reserved == 30 * MiB
+
+
 def test_large_segment_is_split_until_a_mebibyte_remains() -> None:
     # Three times 6 MiB from 20 MiB leave 2 MiB, which one more request of 1.5 MiB takes whole: the remaining
     # 0.5 MiB is not more than 1 MiB, so the tensor keeps it and it counts as allocated.

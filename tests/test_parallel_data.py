@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import memcalc
+from memcalc.allocator.expand import replay_scenario
 from memcalc.errors import ScenarioError
 from memcalc.explain import timeline
 from memcalc.units import GiB, MiB
@@ -171,14 +172,28 @@ def test_the_pages_formula_divides_what_a_card_holds_by_all_parameters() -> None
     assert formula(told, step, "gradients") == f"{VALUES:,} trained parameters × ≈ 0.50 B"  # 4 bytes over 8 cards
 
 
+@pytest.mark.parametrize("case", TRACES)
+def test_the_event_log_of_shards_reaches_the_same_peak(case: dict[str, Any]) -> None:
+    assert replay_scenario(case["scenario"]).tensors == memcalc.estimate(case["scenario"]).peak["allocated"]
+
+
+def test_what_more_cards_save_is_what_torchtitan_measured_in_the_replay_too() -> None:
+    """15.4 GiB, as above, with the streams' memory kept apart."""
+    base = {**TITAN, "batch": 2, "seq_len": 8192, "training": {"checkpointing": "full"}}
+    few, many = (replay_scenario({**base, "parallel": {"data": n, "strategy": "fsdp2"}}) for n in (8, 128))
+    assert (few.reserved - many.reserved) / GiB == pytest.approx(82.4 - 67.0, rel=0.05)
+
+
 def test_replay_and_tracer_refuse_what_they_do_not_follow() -> None:
-    from memcalc.allocator.expand import replay_scenario
     from memcalc.trace import recipe
 
-    for follow in (replay_scenario, recipe.read):
+    for parallel in ({"data": 8, "strategy": "zero3"}, {"data": 8, "strategy": "fsdp2", "offload": "parameters"}):
         with pytest.raises(ScenarioError) as caught:
-            follow(asked({"data": 8, "strategy": "fsdp2"}))
-        assert caught.value.field == "parallel.data"
+            replay_scenario(asked(parallel, "bf16"))
+        assert caught.value.field == "parallel.strategy"
+    with pytest.raises(ScenarioError) as caught:
+        recipe.read(asked({"data": 8, "strategy": "fsdp2"}))
+    assert caught.value.field == "parallel.data"
 
 
 def test_replicas_that_only_answer_do_not_talk_to_each_other() -> None:

@@ -8,12 +8,12 @@ far as the simulation goes. Slower than ``estimate`` (tenths of a second), so it
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memcalc.allocator.log import EventLog
 from memcalc.allocator.replay import Replay, replay
-from memcalc.allocator.workspaces import LogEvent, with_workspaces
+from memcalc.allocator.workspaces import with_workspaces
 from memcalc.architectures.decoder import Decoder
 from memcalc.errors import ScenarioError
 from memcalc.estimate import laid_out
@@ -21,6 +21,8 @@ from memcalc.formats import Format
 from memcalc.hardware.fit import device_for
 from memcalc.hardware.machine import Machine
 from memcalc.overhead import workspace_bytes
+from memcalc.parallel import ddp, fsdp2, strategy
+from memcalc.parallel.groups import groups
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.stages import Stage
@@ -32,119 +34,16 @@ from memcalc.training.optimizers.tapes import unrolled
 from memcalc.training.standing import step_options
 
 
-class EventLog:
-    """Births and deaths in order, as ``replay`` takes them, and where each kind of phase first began."""
-
-    def __init__(self) -> None:
-        self.events: list[LogEvent] = []
-        self.sizes: dict[int, int] = {}
-        self.starts: dict[str, int] = {}
-        self._copies: dict[int, deque[int]] = {}  # a record's living storages, oldest first
-        self._by_size: dict[int, dict[int, None]] = {}  # living storages of each size, in order of birth
-        self._record_of: dict[int, int] = {}
-        self._kind: dict[int, tuple[str, tuple[int, ...]]] = {}
-
-    def begin(self, phase: str) -> None:
-        self.starts.setdefault(phase, len(self.events))
-
-    def birth(self, size: int, record: Record | None = None) -> int:
-        """A new storage of ``size`` bytes; nothing is noted for 0."""
-        storage = len(self.sizes)
-        self.sizes[storage] = size
-        if size:
-            self.events.append((size, storage))
-            if record is not None:
-                self._copies.setdefault(id(record), deque()).append(storage)
-                self._record_of[storage] = id(record)
-                self._kind[storage] = (record.component, record.shape)
-                self._by_size.setdefault(size, {})[storage] = None
-        return storage
-
-    def death(self, storage: int) -> None:
-        size = self.sizes[storage]
-        if size:
-            self.events.append((-size, storage))
-
-    def death_of(self, record: Record) -> None:
-        """The youngest living copy of ``record`` dies: backward undoes the blocks in reverse. Where none is left, what
-        the neighbouring block handed on dies: the youngest of that component and shape, or at least of that size."""
-        copies = self._copies.get(id(record))
-        if copies:
-            storage = copies.pop()
-        else:
-            alive = self._by_size.get(record.bytes)
-            if not alive:
-                return
-            youngest = list(reversed(alive))
-            own = [one for one in youngest if self._kind[one] == (record.component, record.shape)]
-            storage = (own or youngest)[0]
-            self._copies[self._record_of[storage]].remove(storage)
-        del self._by_size[record.bytes][storage]
-        self.death(storage)
-
-    def run(self, parts: Iterable[Segment]) -> None:
-        """Segments one after another, repeated ones as often as they repeat."""
-        for part in parts:
-            for _ in range(part.repeat):
-                for step, record in zip(part.steps, part.records, strict=True):
-                    if step > 0:
-                        self.birth(step, record)
-                    elif step < 0:
-                        for _ in range(-step // record.bytes):
-                            self.death_of(record)
-
-    def carry_over(self, parts: Iterable[Segment]) -> None:
-        """Begin a stage that finds what ``parts`` make: living storages of the right sizes are taken over, the others
-        die as the new ones are made (a cache that has grown meanwhile, layer by layer)."""
-        old = list(self._record_of)
-        spare: dict[int, list[int]] = {}
-        alive = [one for one in old if one in self._by_size.get(self.sizes[one], {})]
-        for storage in reversed(alive):
-            spare.setdefault(self.sizes[storage], []).append(storage)
-        wanted: list[Record] = []
-        for part in parts:
-            births = [record for step, record in zip(part.steps, part.records, strict=True) if step > 0]
-            wanted += births * part.repeat
-        missing: list[Record] = []
-        for record in wanted:
-            same = spare.get(record.bytes)
-            if same:
-                storage = same.pop()
-                self._copies[self._record_of[storage]].remove(storage)
-                self._record_of[storage] = id(record)
-                self._kind[storage] = (record.component, record.shape)
-                self._copies.setdefault(id(record), deque()).append(storage)
-            elif record.bytes:
-                missing.append(record)
-        left = {storage for same in spare.values() for storage in same}
-        leaving = [storage for storage in alive if storage in left]
-        while leaving or missing:
-            if leaving:
-                self._drop(leaving.pop(0))
-            if missing:
-                record = missing.pop(0)
-                self.birth(record.bytes, record)
-
-    def _drop(self, storage: int) -> None:
-        self._copies[self._record_of[storage]].remove(storage)
-        del self._by_size[self.sizes[storage]][storage]
-        self.death(storage)
-
-    def forget(self, component: str, records: Mapping[int, Record]) -> None:
-        """Every living storage of ``component`` dies, oldest first (gradients set to None)."""
-        for key, copies in self._copies.items():
-            if records[key].component == component:
-                while copies:
-                    storage = copies.popleft()
-                    del self._by_size[self.sizes[storage]][storage]
-                    self.death(storage)
-
-
 def event_log(question: Question) -> EventLog:
-    """The scenario's whole run as an event log. Replicas and shards are refused: several streams have memory of their
-    own there, and the simulated allocator has one."""
-    if question.scenario.task == "train" and question.scenario.parallel.shards is not None:
-        raise ScenarioError("the replay through the allocator follows one replica only", "parallel.data", [1])
+    """The scenario's whole run as an event log. ZeRO is refused, and shards that wait in host memory: their optimizers
+    step flat tensors that no list of parameters tells."""
+    parallel = question.scenario.parallel
+    training = question.scenario.task == "train"
+    if training and (parallel.shards in ("zero1", "zero2", "zero3") or parallel.offload != "none"):
+        raise ScenarioError(
+            "the replay through the allocator follows one replica, ddp and fsdp2 without offload", "parallel.strategy",
+            ["ddp", "fsdp2"],
+        )  # fmt: skip
     if question.serving:
         runtime = question.scenario.inference.runtime
         raise ScenarioError(f"{runtime} takes its memory by a plan of its own: there is nothing to replay",
@@ -155,12 +54,16 @@ def event_log(question: Question) -> EventLog:
     log.begin("load")
     if stages[0].base.get("temporary"):
         log.birth(stages[0].base["temporary"])
-    for slot in unrolled(program.parameters, None):
+    weights, trained = _held(question, program)
+    for slot in unrolled(weights, None):
         log.birth(slot.parameter.bytes())
     for _, shape, fmt in program.buffers():
         log.birth(Parameter("", shape, fmt).bytes())
-    if question.scenario.task == "train":
-        _train(log, question, stages, program)
+    if training:
+        if parallel.shards == "ddp" and question.scenario.training.gradient_dtype != "fp32":
+            for size in ddp.largest(trained):
+                log.birth(rounded(size))
+        _train(log, question, stages, step_options(program, question.scenario.training), trained)
     else:
         for stage in stages:
             if stage.phase == "decode" and stage.step > question.scenario.inference.new_tokens:
@@ -172,8 +75,19 @@ def event_log(question: Question) -> EventLog:
     return log
 
 
-def _train(log: EventLog, question: Question, stages: Sequence[Stage], program: Decoder) -> None:
-    trained = [one for one in program.parameters if one.trainable]
+def _held(question: Question, program: Decoder) -> tuple[list[Parameter], list[Parameter]]:
+    """The parameters that one card holds, and the trained ones as its optimizer sees them."""
+    scenario = question.scenario
+    if scenario.task != "train" or scenario.parallel.shards != "fsdp2":
+        return program.parameters, [one for one in program.parameters if one.trainable]
+    found, n = groups(program), scenario.parallel.data
+    kept = strategy.formats(scenario.parallel, scenario.precision)
+    return fsdp2.sharded(found, n, kept, trained=False), fsdp2.sharded(found, n, kept)
+
+
+def _train(
+    log: EventLog, question: Question, stages: Sequence[Stage], options: Mapping[str, Any], trained: list[Parameter]
+) -> None:
     settings, precision = question.scenario.training, question.precision
     slots = unrolled(trained, None)
     records: dict[int, Record] = {}
@@ -192,7 +106,7 @@ def _train(log: EventLog, question: Question, stages: Sequence[Stage], program: 
         settings.optimizer,
         settings.optimizer_impl,
         trained,
-        step_options(program, settings),
+        options,
         Format.FP32 if precision.master else None,
     )
     marks = (0, *run.marks)
@@ -244,4 +158,5 @@ def replay_scenario(
     log = event_log(question)
     starts = [log.starts[name] for name in ("forward", "prefill", "backward") if name in log.starts]
     workspace = workspace_bytes(question.capability, checked.task == "train")
-    return replay(with_workspaces(log.events, starts, rounded(workspace // max(len(starts), 1))), None, expandable)
+    events = with_workspaces(log.events, starts, rounded(workspace // max(len(starts), 1)))
+    return replay(events, None, expandable, log.streams)

@@ -1,7 +1,7 @@
 """An event log of tensors replayed through torch's CUDA caching allocator: what would be reserved, not only live.
 
 Pure arithmetic on sizes; no torch. The rules are those of c10/cuda/CUDACachingAllocator.cpp with default settings
-(one stream, unlimited ``max_split_size``, no expandable segments); constants from c10/core/AllocatorConfig.h:
+(unlimited ``max_split_size``, no expandable segments); constants from c10/core/AllocatorConfig.h:
 
 * A request is rounded up to 512 bytes. Up to 1 MiB it is served from the small pool, else from the large one.
 * The smallest free block of the pool that is large enough is taken, the one with the lowest address among equals.
@@ -12,14 +12,16 @@ Pure arithmetic on sizes; no torch. The rules are those of c10/cuda/CUDACachingA
 * A freed block joins its free neighbours in the segment. Segments stay reserved. Only when the device is full are
   segments without a single live block given back, all of them, and the request tried once more.
 
-Not simulated: several streams, workspaces of libraries, the order of addresses that the driver hands out (segments
-are taken to lie at increasing addresses).
+* Each stream has free blocks and segments of its own.
+
+Not simulated: workspaces of libraries, the order of addresses that the driver hands out (segments are taken to lie at
+increasing addresses), a block that another stream still uses when it is freed.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MIN_BLOCK = 512
@@ -222,38 +224,51 @@ def segment_size(size: int) -> int:
     return -(-size // SEGMENT_STEP) * SEGMENT_STEP
 
 
-def replay(events: Iterable[tuple[int, int]], capacity: int | None = None, expandable: bool = False) -> Replay:
+def replay(
+    events: Iterable[tuple[int, int]],
+    capacity: int | None = None,
+    expandable: bool = False,
+    streams: Mapping[int, str] | None = None,
+) -> Replay:
     """Replay ``(signed bytes, storage)`` events: positive allocates the storage, negative frees it.
 
-    ``capacity``: bytes that the allocator may reserve in all; None for no limit. ``expandable``: with expandable
-    segments.
+    ``capacity``: bytes that each stream's memory may reserve; None for no limit. ``expandable``: with expandable
+    segments. ``streams``: the streams of the storages that are not allocated on the usual one.
 
     >>> replay([(600, 0), (3 << 20, 1), (-600, 0)]).reserved == (2 << 20) + (20 << 20)
     True
     """
-    allocator = ExpandableAllocator(capacity) if expandable else CachingAllocator(capacity)
-    blocks: dict[int, tuple[_Block, int]] = {}
+    make = ExpandableAllocator if expandable else CachingAllocator
+    pools: dict[str, CachingAllocator] = {"": make(capacity)}
+    of = streams or {}
+    blocks: dict[int, tuple[CachingAllocator, _Block, int]] = {}
     live = tensors = 0
     reserved = allocated = reserved_at = allocated_at = segments = 0
     failed: int | None = None
     for time, (size, storage) in enumerate(events):
         if size > 0:
             wanted = rounded(size)
-            block = allocator.allocate(wanted)
+            name = of.get(storage, "")
+            if name not in pools:
+                pools[name] = make(capacity)
+            pool = pools[name]
+            block = pool.allocate(wanted)
             if block is None:
                 failed = time
                 break
-            blocks[storage] = (block, wanted)
+            blocks[storage] = (pool, block, wanted)
             live += wanted
             tensors = max(tensors, live)
-            if allocator.reserved > reserved:
-                reserved, reserved_at, segments = allocator.reserved, time, allocator.segments
-            if allocator.allocated > allocated:
-                allocated, allocated_at = allocator.allocated, time
+            held = sum(one.reserved for one in pools.values())
+            if held > reserved:
+                reserved, reserved_at, segments = held, time, sum(one.segments for one in pools.values())
+            held = sum(one.allocated for one in pools.values())
+            if held > allocated:
+                allocated, allocated_at = held, time
         elif storage in blocks:
-            block, wanted = blocks.pop(storage)
+            pool, block, wanted = blocks.pop(storage)
             live -= wanted
-            allocator.release(block)
+            pool.release(block)
     return Replay(
         reserved=reserved,
         reserved_at=reserved_at,
@@ -261,7 +276,7 @@ def replay(events: Iterable[tuple[int, int]], capacity: int | None = None, expan
         allocated_at=allocated_at,
         tensors=tensors,
         segments=segments,
-        reserved_at_end=allocator.reserved,
-        cache_flushes=allocator.flushes,
+        reserved_at_end=sum(one.reserved for one in pools.values()),
+        cache_flushes=sum(one.flushes for one in pools.values()),
         out_of_memory=failed,
     )

@@ -33,11 +33,16 @@ def bucket_bytes(trained: Sequence[Parameter]) -> int:
     """Bytes of all buckets. The first iteration runs with one unlimited bucket a format; after it they are made anew,
     small, in the order in which gradients became ready (here: the last parameters first). The two differ by the
     rounding of each bucket; the larger is taken."""
+    found: int = sum(rounded(size) for size in largest(trained))
+    return found
+
+
+def largest(trained: Sequence[Parameter]) -> list[int]:
+    """Bytes of each bucket of the first iteration or of the later ones, whichever are more together."""
     totals: dict[Format, int] = {}
     for one in trained:
         totals[one.format] = totals.get(one.format, 0) + one.count * one.repeat * one.format.size
-    found: int = max(sum(rounded(size) for size in totals.values()), sum(rounded(size) for size in rebuilt(trained)))
-    return found
+    return max(list(totals.values()), rebuilt(trained), key=lambda sizes: sum(rounded(size) for size in sizes))
 
 
 def rebuilt(trained: Sequence[Parameter]) -> list[int]:

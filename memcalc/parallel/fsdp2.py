@@ -17,6 +17,14 @@ from memcalc.tensors.tape import Section, Storage, Tape, rounded
 from memcalc.tensors.tensor import Parameter
 from memcalc.tensors.watch import Watch
 
+STREAMS = {
+    "all-gather input": "all-gather",
+    "all-gather buffer": "all-gather",
+    "reduce-scatter output": "reduce-scatter",
+}
+"""Storages that are allocated on another stream than the usual one: the caching allocator keeps free memory for each
+stream apart [_fsdp_collectives.py: foreach_all_gather, foreach_reduce]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Formats:
@@ -177,10 +185,10 @@ def gradient_bytes(groups: dict[str, Group], n: int, formats: Formats) -> int:
     return total
 
 
-def sharded(groups: dict[str, Group], n: int, formats: Formats) -> list[Parameter]:
-    """The trained shards as the optimizer sees them: tensors of ceil(rows / n) rows."""
+def sharded(groups: dict[str, Group], n: int, formats: Formats, trained: bool = True) -> list[Parameter]:
+    """The shards (the ``trained`` ones, or all) as the optimizer sees them: tensors of ceil(rows / n) rows."""
     made = []
-    for one in (p for all_ in groups.values() for p in all_.trained):
+    for one in (p for all_ in groups.values() for p in (all_.trained if trained else all_.parameters)):
         shape = (-(-one.shape[0] // n), *one.shape[1:])
         made.append(Parameter(one.name, shape, formats.kept(one), one.repeat))
     return made
