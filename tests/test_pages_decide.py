@@ -16,7 +16,7 @@ from memcalc.scenario.paths import put
 from memcalc.solve import largest
 from memcalc.solve.axes import axes
 from memcalc.solve.grid import REFUSED, grid
-from memcalc.ui import decide, fit_advice, map_figures, map_view, own_card, reach_view
+from memcalc.ui import decide, map_figures, map_view, own_card, reach_view, rest
 from memcalc.ui.map_figures import Limit
 from memcalc.ui.state import Settings
 
@@ -187,22 +187,29 @@ def test_the_cards_are_sorted_and_each_verdict_is_the_estimates() -> None:
     assert "cards run this" in cards_view.sentence(found)
 
 
-def test_the_first_page_shows_the_cheapest_change_once_it_was_looked_for() -> None:
-    """A harness cannot wait for the fragment: what it finds is put where it puts it."""
-    settings = Settings(model="gpt2", gpu="8GB", batch=64, seq_len=1024)
+def test_the_first_page_shows_the_cheapest_change_and_applies_it() -> None:
     test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for name, value in (("model", "gpt2"), ("gpu", "8 GB card"), ("batch", "64"), ("seq", "1024")):
         test.query_params[name] = value
     test.run()
     assert not test.exception
-    assert not [one for one in test.button if one.key == "apply-plan-train"]
-    longest = Settings(**{**settings.__dict__, "longest": 1024})
-    test.session_state["_advice"] = fit_advice.find({"Training": longest.training(), "Inference": longest.inference()})
-    test.run()
-    assert not test.exception
-    assert [one for one in test.button if one.key == "apply-plan-train"]
     test.button(key="apply-plan-train").click().run()
     assert not test.exception
+    assert not [one for one in test.button if one.key == "apply-plan-train"]
+
+
+def test_advice_stays_until_the_settings_have_rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on the page moves while a slider does: what was said last stays, and waits to be said anew."""
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for name, value in (("model", "gpt2"), ("gpu", "8 GB card"), ("batch", "64"), ("seq", "1024")):
+        test.query_params[name] = value
+    test.run()
+    said = [one.value for one in test.markdown if one.value.startswith("Training\\:")]
+    assert said
+    monkeypatch.setattr(rest, "PAUSE", 60)
+    test.select_slider(key="batch").set_value(1).run()
+    assert [one.value for one in test.markdown if one.value.startswith("Training\\:")] == said
+    assert any(rest.DIM in one.proto.body for one in test.get("html"))
 
 
 def test_a_page_with_all_settings_takes_them_along() -> None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,7 @@ from memcalc.scenario import Scenario
 from memcalc.ui import catalogues, export, words
 from memcalc.ui.colours import COLOURS
 from memcalc.ui.ledger import Run
+from memcalc.ui.markup import size
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
 from memcalc.ui.timeline_figures import FAR, card_line
@@ -141,11 +143,11 @@ def _traces(one: Line) -> list[dict[str, Any]]:
 
 def _dot(one: Line, now: int) -> dict[str, Any]:
     """The batch that is chosen, on the line."""
-    size = one.point[now - 1]
+    there = one.point[now - 1]
     return {
-        "type": "scatter", "x": [now], "y": [units.gib(size)], "mode": "markers", "name": f"{one.title}, now",
+        "type": "scatter", "x": [now], "y": [units.gib(there)], "mode": "markers", "name": f"{one.title}, now",
         "marker": {"size": 11, "color": SHADES[one.title], "line": {"color": "#FFFFFF", "width": 2}},
-        "hovertemplate": f"<b>{one.title}</b>, batch {now} (chosen)<br>{units.binary(size)} ({units.decimal(size)})"
+        "hovertemplate": f"<b>{one.title}</b>, batch {now} (chosen)<br>{units.binary(there)} ({units.decimal(there)})"
         "<extra></extra>",
     }  # fmt: skip
 
@@ -209,6 +211,19 @@ def offers(settings: Settings, _runs: Sequence[Run]) -> list[export.Offer]:
     ]
 
 
+def table(shown: list[Line]) -> str:
+    """Both lines at powers of two, as HTML: a grid of Streamlit's costs the browser more than the chart."""
+    head = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in shown)
+    rows = "".join(
+        f'<tr><th scope="row">{2**i}</th>{"".join(f"<td>{size(one.point[2**i - 1])}</td>" for one in shown)}</tr>'
+        for i in range(MOST.bit_length())
+    )
+    return (
+        '<div class="mc-tables"><div><table><caption><b>Memory on the card</b>, batch by batch</caption>'
+        f'<thead><tr><th scope="col">batch</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></div>'
+    )
+
+
 def show(settings: Settings) -> list[MemcalcError]:
     """The sentences, the chart and its table; returns what the core refused."""
     shown, refused = lines(settings, range(1, MOST + 1))
@@ -220,15 +235,13 @@ def show(settings: Settings) -> list[MemcalcError]:
         st.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
         return refused
     said = [sentence(one, card) for one in shown]
-    for line in said:
-        st.markdown(words.plain(line))
+    above = st.container()  # the chart is sent first: the browser needs longest for it
     st.plotly_chart(
         PlainFigure(export.room_for_camera(figure(shown, card, settings.batch))),
         key="batches",
         config=export.camera("memcalc-batch"),
         alt=" ".join(said),
     )
-    rows = [2**i for i in range(MOST.bit_length())]
-    table = {"batch": rows, **{one.title: [units.binary(one.point[row - 1]) for row in rows] for one in shown}}
-    st.dataframe(table, hide_index=True, key="batch-table")
+    above.html("".join(f'<p class="mc-why">{escape(line)}</p>' for line in said))
+    st.html(table(shown))
     return refused

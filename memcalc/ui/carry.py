@@ -81,6 +81,11 @@ def _leave_behind(link: QueryParams) -> None:
         link._send_query_param_msg()
 
 
+def page() -> str:
+    """The name of the page that is shown, as its address has it."""
+    return str(st.session_state.get(_PAGE, ""))
+
+
 def carried(name: str) -> bool:
     """Whether a link's parameter is a setting that this visitor has made already, perhaps on another page."""
     return name in st.session_state

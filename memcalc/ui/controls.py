@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, links, options, own_card
+from memcalc.ui import catalogues, links, options, own_card, redraw
 from memcalc.ui.options import HELP
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
@@ -60,6 +60,24 @@ class Controls:
         """Say ``message`` at the end of a group."""
         self.places[place].warning(plain(message), icon=":material/info:")
 
+    def remarks(self, settings: Settings, refusals: list[MemcalcError]) -> list[tuple[str, str]]:
+        """What an answer says at the controls: (a group, a message) for what was shortened and what the core refused,
+        one word of it to each group."""
+        first = {self.place_of(error.field): error.message for error in reversed(refusals)}
+        said = list(first.items())
+        if settings.shortened:
+            limit = f"{settings.model} can read {settings.longest:,} tokens at most: so many are taken."
+            said.append(("load", limit))
+        return said
+
+    def remark(self, settings: Settings, refusals: list[MemcalcError]) -> None:
+        """Say an answer's remarks; in a part of the page that is drawn alone, have the page drawn where they differ."""
+        said = self.remarks(settings, refusals)
+        redraw.outside(said)
+        if not redraw.alone():
+            for place, message in said:
+                self.complain(place, message)
+
     def refuse(self, refusals: list[MemcalcError]) -> None:
         """Say what the core refused at the controls concerned, one word to each group."""
         first = {self.place_of(error.field): error for error in reversed(refusals)}
@@ -95,13 +113,6 @@ def card_choices() -> dict[str, str | None]:
     return {**here, **sizes, **{name: name for name in catalogues.cards()}, "No card": None}
 
 
-def peek() -> Settings | None:
-    """What the controls will say in this run, as far as it is known before they are drawn; None in the first."""
-    values = {key: st.session_state[key] for key in KEYS if key in st.session_state}
-    needed = set(KEYS) - ({"size", "exact"} if values.get("source") != SOURCES[1] else {"model"})
-    return meaning(values) if needed <= values.keys() else None
-
-
 def current() -> Settings:
     """What the controls say once they are drawn, or in a part of the page that is drawn again without them."""
     return meaning({key: st.session_state.get(key) for key in KEYS})
@@ -109,6 +120,10 @@ def current() -> Settings:
 
 def show() -> Controls:
     """Draw all controls and return what they say."""
+    return redraw.controls(_drawn)
+
+
+def _drawn() -> Controls:
     controls = Controls()
     values: dict[str, Any] = {}
     with controls.group("model"):
@@ -128,9 +143,6 @@ def show() -> Controls:
     if complaint:
         controls.complain("model", complaint)
     controls.settings = meaning(values)
-    if controls.settings.shortened:
-        limit = controls.settings.longest
-        controls.complain("load", f"{controls.settings.model} can read {limit:,} tokens at most: so many are taken.")
     return controls
 
 
@@ -168,19 +180,24 @@ def meaning(values: Mapping[str, Any]) -> Settings:
 
 def _model() -> dict[str, Any]:
     source = st.segmented_control(
-        "Model", SOURCES, default=SOURCES[0], required=True, key="source", bind=LINK, help=HELP["source"]
-    )
+        "Model", SOURCES, default=SOURCES[0], required=True, key="source", bind=LINK, help=HELP["source"],
+        on_change=redraw.whole,
+    )  # fmt: skip
     if source != SOURCES[1]:
         name = _select("Name", catalogues.models(), "model", usual=str(Settings.model), label_visibility="collapsed")
         return {"source": source, "model": name}
     size = _ladder("Parameters", options.SIZES, USUAL_SIZE, "size", options.ladder, on_change=_forget_exact)
-    exact = st.text_input("… or exactly", key="exact", bind=LINK, placeholder="6.74B", max_chars=24, help=HELP["exact"])
+    exact = st.text_input("… or exactly", key="exact", bind=LINK, placeholder="6.74B", max_chars=24, help=HELP["exact"],
+                          on_change=redraw.whole)  # fmt: skip
     return {"source": source, "size": size, "exact": exact}
 
 
 def _forget_exact() -> None:
     """Moving the slider takes over from the exact number."""
-    st.session_state["exact"] = ""
+    if st.session_state.get("exact"):
+        st.session_state["exact"] = ""
+        redraw.whole()
+    redraw.answer()
 
 
 def _pairs() -> Any:
@@ -197,16 +214,18 @@ def _training() -> dict[str, Any]:
         }
     values["method"] = st.segmented_control(
         "What is trained", shown, default=shown[0], required=True, key="method", bind=LINK, help=HELP["method"],
-        wrap=True,
+        wrap=True, on_change=redraw.answer,
     )  # fmt: skip
     values["checkpointing"] = st.toggle(
-        "Gradient checkpointing", key="checkpointing", bind=LINK, help=HELP["checkpointing"], wrap=True
-    )
+        "Gradient checkpointing", key="checkpointing", bind=LINK, help=HELP["checkpointing"], wrap=True,
+        on_change=redraw.answer,
+    )  # fmt: skip
     return values
 
 
 def _select(label: str, choices: list[str], key: str, usual: str = "", **more: Any) -> str:
     index = choices.index(usual) if usual in choices else 0
+    more.setdefault("on_change", redraw.answer)
     return str(st.selectbox(label, choices, index=index, key=key, bind=LINK, **more))
 
 
@@ -219,4 +238,5 @@ def _ladder(
     label: str, rungs: tuple[int, ...], usual: int, key: str, show: Callable[[int], str] = str, **more: Any
 ) -> int:
     """A slider over fixed rungs, close together where small numbers are."""
+    more.setdefault("on_change", redraw.answer)
     return st.select_slider(label, rungs, value=usual, format_func=show, key=key, bind=LINK, help=HELP.get(key), **more)

@@ -1,12 +1,11 @@
 """Below the verdict of the first page: the cheapest change that makes it fit, and all others behind a button.
 
-It is looked for when the visitor's hand is off the controls, so that no slider waits for it: a fragment comes back
-after a moment, finds the settings as they were, looks, and draws the page once more.
+It is looked for when the settings have rested, so that no slider waits for it. Until then what was said about the
+settings before stays where it is, dimmed by the answer: nothing on the page moves meanwhile.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -20,22 +19,18 @@ from memcalc.scenario.paths import Json, get
 from memcalc.ui import advice_view, carry, catalogues, decide, result
 from memcalc.ui.state import Settings
 
-PAUSE = 0.7  # seconds of rest before advice is looked for
-_FOUND, _WAITING = "_advice", "_advice_for"
+_FOUND = "_advice"  # where a session keeps the advice that is shown: the settings, and by title what was found
 
 
-def show(settings: Settings) -> None:
-    """The advice for what does not fit, or is tight; nothing where all fits or no card is chosen."""
-    wanted = _wanted(settings)
-    if not wanted:
-        return
-    known: dict[str, tuple[Advice, Plan]] = st.session_state.get(_FOUND, {})
-    asked = {title: json.dumps(scenario) for title, scenario in wanted.items()}
-    if all(one in known for one in asked.values()):
-        for title, one in asked.items():
-            _draw(title, *known[one])
-    else:
-        _later(wanted)
+def show(settings: Settings, fresh: bool) -> None:
+    """The advice for what does not fit, or is tight; nothing where all fits or no card is chosen. Where the settings
+    have not rested (``fresh`` is False), what was said last."""
+    about, shown = st.session_state.get(_FOUND, (None, {}))
+    if fresh and about != settings:
+        shown = find(_wanted(settings))
+        st.session_state[_FOUND] = settings, shown
+    for title, found in shown.items():
+        _draw(title, *found)
 
 
 def _wanted(settings: Settings) -> dict[str, Json]:
@@ -51,23 +46,12 @@ def _wanted(settings: Settings) -> dict[str, Json]:
     return found
 
 
-@st.fragment(run_every=PAUSE)
-def _later(wanted: Mapping[str, Json]) -> None:
-    """Look once the settings have been the same for a moment."""
-    asked = {title: json.dumps(scenario) for title, scenario in wanted.items()}
-    if st.session_state.get(_WAITING) != asked:
-        st.session_state[_WAITING] = asked
-        return
-    st.session_state[_FOUND] = find(wanted)
-    st.rerun()
-
-
 def find(wanted: Mapping[str, Json]) -> dict[str, tuple[Advice, Plan]]:
-    """The advice for each scenario, by its question."""
+    """The advice for each scenario, by its title."""
     found = {}
-    for scenario in wanted.values():
+    for title, scenario in wanted.items():
         live = is_live(str(get(scenario, "hardware.gpu") or ""))
-        found[json.dumps(scenario)] = advice_view.advice(scenario, catalogues.machine() if live else None)
+        found[title] = advice_view.advice(scenario, catalogues.machine() if live else None)
     return found
 
 

@@ -95,7 +95,7 @@ class FormPage:
         glossary.row(self.terms)
         if run is not None:
             decide.offer(run, scenario, form_controls.base(form.states))
-            result._assumptions([run])
+            result.assumptions([run])
         rest.wait(self.title, asked)
 
     def answer(self, scenario: Json, summary: DeltaGenerator, place: DeltaGenerator) -> Run | MemcalcError:

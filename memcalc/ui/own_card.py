@@ -10,7 +10,7 @@ from memcalc import units
 from memcalc.errors import HardwareError
 from memcalc.hardware import smi
 from memcalc.hardware.smi import Pasted
-from memcalc.ui import carry
+from memcalc.ui import carry, redraw
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
@@ -38,15 +38,18 @@ def complaint(text: object) -> str:
 def show() -> dict[str, Any]:
     """The button with both fields; their texts are returned. A word about what cannot be read stands below it."""
     held = {key: str(st.session_state.get(key) or "") for key in KEYS}
-    place = st.popover(_label(held), icon=":material/memory:", key="own-card", on_change="rerun", width="stretch")
+    place = st.popover(_label(held), icon=":material/memory:", key="own-card", on_change=redraw.whole,
+                       width="stretch")  # fmt: skip
     with place:
         values = {
             "free": st.text_input(
                 "Free on the card now", key="free", bind=LINK, max_chars=24, placeholder="11.2 GiB",
+                on_change=redraw.whole,
                 help="In place of the whole card: what nvidia-smi shows as free, for a card that others use too.",
             ),
             "reserve": st.text_input(
                 "To stay free", key="reserve", bind=LINK, max_chars=24, placeholder="0 GiB",
+                on_change=redraw.whole,
                 help="For the desktop on the same card, or for another process.",
             ),
         }  # fmt: skip
@@ -71,6 +74,7 @@ def _paste() -> None:
     """The field for nvidia-smi's output, and its cards."""
     text = st.text_area(
         "… or paste what nvidia-smi prints", key=_TEXT, height=120, max_chars=smi.LARGEST,
+        on_change=redraw.whole,
         help="The table, nvidia-smi -q, or --query-gpu=name,memory.total,memory.free --format=csv.",
     )  # fmt: skip
     if not str(text or "").strip():
@@ -95,3 +99,4 @@ def _take(card: Pasted) -> None:
     st.session_state["free"] = f"{card.free // units.MiB} MiB"
     label = next((label for label, value in card_choices().items() if value == card.card), None)
     st.session_state["gpu"] = label if card.card and label else "No card"
+    redraw.whole()

@@ -1,7 +1,8 @@
 """What can wait until the visitor's hand rests: dozens of further estimates, which no slider should wait for.
 
 A page asks ``settled`` whether its question has been the same for a moment. Where it has not, the page shows what it
-found last, dimmed, and ends with ``wait``: a fragment that comes back once and has the page drawn again.
+found last, dimmed (``DIM``), and has the chart's part end with ``wait``: a fragment that comes back once and has the
+whole page drawn again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import streamlit as st
 
 PAUSE = 0.7
 """Seconds. 0: nothing waits (for tests that look at a page without a browser)."""
+DIM: Final = "<style>.mc-changes, .mc-later, .st-key-advice, .st-key-more { opacity: .45; }</style>"
+"""To be sent with an answer whose question has not rested: what the page said before about another one is dimmed."""
 _SETTLED: Final = "_settled"
 _WAITING: Final = "_waiting"
 

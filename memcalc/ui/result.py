@@ -8,13 +8,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 import memcalc
 from memcalc.errors import MemcalcError
 from memcalc.hardware.live import is_live
 from memcalc.hardware.machine import Machine
-from memcalc.ui import catalogues, export, figures, markup, words
+from memcalc.ui import catalogues, export, figures, markup, rest, words
 from memcalc.ui.ledger import Run, run
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
@@ -61,28 +60,35 @@ def picture(settings: Settings, runs: Sequence[Run]) -> list[export.Offer]:
     return [export.picture("memcalc-fit", make, words.alternative(list(runs), card, capacity))]
 
 
-def show(settings: Settings, summary: DeltaGenerator) -> list[MemcalcError]:
-    """The whole result: verdicts in ``summary``; the reason, the bars, figures and assumptions here. Refusals."""
+def verdicts(settings: Settings, fresh: bool) -> None:
+    """The answer in words, a card for each run; ``fresh``: the settings rest on it."""
+    runs, _ = answers(settings)
+    card, _ = card_of([one for one in runs.values() if one], settings.gpu)
+    said = markup.verdicts({title: words.verdict(one, card) if one else None for title, one in runs.items()})
+    st.html(said if fresh else said + rest.DIM)
+
+
+def show(settings: Settings) -> list[MemcalcError]:
+    """The reason, the bars and their figures. Returned is what the core refused."""
     runs, refusals = answers(settings)
     shown = [one for one in runs.values() if one]
     card, capacity = card_of(shown, settings.gpu)
-    summary.html(markup.verdicts({title: words.verdict(one, card) if one else None for title, one in runs.items()}))
     if not shown:
         st.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
         return refusals
-    st.html(markup.legend(shown, words.why(*shown) if len(shown) == 2 else ""))
+    above = st.container()  # the chart is sent first: the browser needs longest for it
     st.plotly_chart(
         PlainFigure(export.room_for_camera(figures.phase_bars(shown, card, capacity))),
         key="phases",
         config=export.camera("memcalc-fit"),
         alt=words.alternative(shown, card, capacity),
     )
+    above.html(markup.legend(shown, words.why(*shown) if len(shown) == 2 else ""))
     st.html(markup.table(shown))
-    _assumptions(shown)
     return refusals
 
 
-def _assumptions(runs: list[Run]) -> None:
+def assumptions(runs: list[Run]) -> None:
     """What the core assumed; drawn only when somebody looks."""
     place = st.expander("What this assumes", icon=":material/rule:", key="assumptions", on_change="rerun")
     if not place.open:

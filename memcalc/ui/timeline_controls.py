@@ -12,7 +12,7 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from memcalc.ui import controls, links, options, own_card
+from memcalc.ui import controls, links, options, own_card, redraw
 from memcalc.ui.controls import Controls
 from memcalc.ui.options import HELP
 
@@ -21,6 +21,10 @@ _COLUMN: Final = 210  # pixels; four of them fit on a laptop
 
 def show() -> Controls:
     """Draw all controls and return what they say."""
+    return redraw.controls(_drawn)
+
+
+def _drawn() -> Controls:
     drawn = Controls()
     values: dict[str, Any] = {}
     with st.grid(4, min_column_width=_COLUMN, gap="medium"):

@@ -8,11 +8,20 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 import memcalc
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, controls, export, result, timeline_figures, timeline_markup, timeline_words
+from memcalc.ui import (
+    catalogues,
+    controls,
+    export,
+    redraw,
+    rest,
+    result,
+    timeline_figures,
+    timeline_markup,
+    timeline_words,
+)
 from memcalc.ui.colours import LABELS
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
@@ -68,41 +77,59 @@ def _fit_part() -> None:
         st.session_state["part"] = EVERYTHING
 
 
-def show(settings: Settings, view: str, summary: DeltaGenerator) -> list[MemcalcError]:
-    """The result for one view: the answer in ``summary``, chart and tensors here. Or the core's refusal."""
+def _asked(settings: Settings, view: str) -> tuple[Run, Strip, list[Row]]:
+    """The view's estimate, the chart's steps and the table's rows."""
     task = "train" if view == VIEWS[0] else "infer"
     scenario = settings.training() if task == "train" else settings.inference()
+    answer = result.ask(view, scenario)
+    return answer, *_remembered(json.dumps(scenario), task, tuple(answer.overhead.items()))
+
+
+def verdict(settings: Settings, view: str, fresh: bool) -> None:
+    """The answer in words; ``fresh``: the settings rest on it."""
     try:
-        answer = result.ask(view, scenario)
-        drawn, listed = _remembered(json.dumps(scenario), task, tuple(answer.overhead.items()))
-    except MemcalcError as error:
+        answer, drawn, _ = _asked(settings, view)
+    except MemcalcError:
         why = "These settings do not go together: see the note beside them."
-        summary.html(timeline_markup.answers([("", "No timeline", why)]))
+        st.html(timeline_markup.answers([("", "No timeline", why)]))
+        return
+    state, line = timeline_words.against(answer, result.card_of([answer], settings.gpu)[0])
+    said = timeline_markup.answers([(state, timeline_words.headline(drawn), line)])
+    st.html(said if fresh else said + rest.DIM)
+
+
+def chart(settings: Settings, view: str) -> list[MemcalcError]:
+    """The chart of one view. Or the core's refusal."""
+    try:
+        answer, drawn, listed = _asked(settings, view)
+    except MemcalcError as error:
         st.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
-        _part(view)
         return [error]
     card, capacity = result.card_of([answer], settings.gpu)
-    state, line = timeline_words.against(answer, card)
-    summary.html(timeline_markup.answers([(state, timeline_words.headline(drawn), line)]))
-    st.html(timeline_markup.why(timeline_words.sentence(drawn, listed)) + timeline_markup.legend(drawn.parts))
-    place = st.container()
-    part = _part(view)
-    place.plotly_chart(
-        PlainFigure(export.room_for_camera(timeline_figures.steps_chart(drawn, part, card, capacity))),
+    above = st.container()  # the chart is sent first: the browser needs longest for it
+    st.plotly_chart(
+        PlainFigure(export.room_for_camera(timeline_figures.steps_chart(drawn, _chosen(view), card, capacity))),
         key="timeline",
         config=export.camera("memcalc-timeline"),
         on_select=_clicked,
         selection_mode="points",
         alt=timeline_words.alternative(drawn, card, capacity),
     )
-    place.caption(
-        "In the order of the run; each phase is as wide as it takes to see it, not as long as it takes. "
-        "Every step shows the highest instant of its block."
-    )
-    _tensors(of_part(listed, part), LABELS.get(part, "all components"))
-    with st.container(key="figures"):
-        st.html(timeline_markup.phases(drawn))
+    above.html(timeline_markup.why(timeline_words.sentence(drawn, listed)) + timeline_markup.legend(drawn.parts))
     return []
+
+
+def details(settings: Settings, view: str) -> None:
+    """The tensors of the highest instant, and the chart's figures: drawn once the settings rest."""
+    part = _chosen(view)
+    with st.container(key="more"):
+        try:
+            _, drawn, listed = _asked(settings, view)
+        except MemcalcError:
+            return
+        _tensors(of_part(listed, part), LABELS.get(part, "all components"))
+        with st.container(key="figures"):
+            st.html(timeline_markup.phases(drawn))
 
 
 def picture(settings: Settings, runs: Sequence[Run]) -> list[export.Offer]:
@@ -118,12 +145,17 @@ def picture(settings: Settings, runs: Sequence[Run]) -> list[export.Offer]:
     return [export.picture("memcalc-timeline", make, timeline_words.alternative(drawn, card, capacity))]
 
 
-def _part(view: str) -> str:
-    """The component switch; empty for everything."""
-    name = st.pills(
+def part_switch(view: str) -> None:
+    """The component switch."""
+    st.pills(
         "Tensors at the highest instant", choices(view), default=EVERYTHING, required=True, key="part",
         bind=controls.LINK, help="A click on a colour in the chart chooses it too.",
     )  # fmt: skip
+
+
+def _chosen(view: str) -> str:
+    """The component that is chosen; empty for everything."""
+    name = st.session_state.get("part")
     return next((part for part in PARTS[view] if LABELS[part] == name), "")
 
 
@@ -150,3 +182,4 @@ def _clicked() -> None:
     view = st.session_state.get("view", VIEWS[0])
     if label in choices(view):
         st.session_state["part"] = EVERYTHING if st.session_state.get("part") == label else label
+        redraw.whole()

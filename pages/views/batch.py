@@ -2,17 +2,27 @@
 
 import streamlit as st
 
-from memcalc.ui import batch_view, controls, frame, glossary, keep, timeline_controls, timeline_markup
+from memcalc.ui import batch_view, controls, frame, glossary, keep, redraw, rest, timeline_controls, timeline_markup
+
+NAME = "batch"
 
 given = st.query_params.to_dict()
 tools = frame.heading("Batch", "Memory against the batch: a fixed part, and so much for each sequence.")
 st.html(timeline_markup.style())
-notes, settings, answer = st.container(), st.container(), st.container()
-with settings:
-    chosen = timeline_controls.show()
-with answer:
-    refusals = batch_view.show(chosen.settings)
-chosen.refuse(refusals)
+notes = st.container()
+chosen = timeline_controls.show()
+rest.settled(NAME, repr(chosen.settings))
+
+
+@redraw.part("chart")
+def chart() -> None:
+    """The lines, and what they say at the controls."""
+    settings = controls.current()
+    chosen.remark(settings, batch_view.show(settings))
+    rest.wait(NAME, repr(settings))
+
+
+chart()
 with notes:
     frame.link_notes(given, controls.allowed, chosen.settings)
 with tools:
