@@ -12,10 +12,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, controls, links, options, own_card
+from memcalc.ui import catalogues, controls, links, options, own_card, redraw
 from memcalc.ui.effects import Change, changes
 from memcalc.ui.form import Json, Setting, get
-from memcalc.ui.markup import dimmed
 from memcalc.ui.options import HELP
 from memcalc.ui.words import plain
 
@@ -35,6 +34,7 @@ def style() -> None:
 class Form:
     """The controls of one page while they are drawn, and a place below each for a word about it."""
 
+    settings: tuple[Setting, ...]
     states: dict[str, Any] = field(default_factory=dict)
     lines: list[tuple[Setting, DeltaGenerator]] = field(default_factory=list)
     places: dict[str, DeltaGenerator] = field(default_factory=dict)
@@ -54,6 +54,7 @@ class Form:
                 key="gpu",
                 bind=LINK,
                 help=HELP["gpu"],
+                on_change=redraw.answer,
             )
             self.states |= own_card.show()
             self.places["model"] = st.container()
@@ -70,27 +71,34 @@ class Form:
 
     def effects(self, page: str, scenario: Json, fresh: bool) -> None:
         """Below each control: what it is, and what its other values would change. Where the settings have not rested
-        (``fresh`` is False), what they would have changed before, dimmed: nothing on the page moves meanwhile."""
+        (``fresh`` is False), what they would have changed before: nothing on the page moves meanwhile."""
         held: dict[str, dict[str, str]] = st.session_state.setdefault(_EFFECTS, {})
         if fresh:
             held[page] = {setting.key: line(setting, changes(setting, scenario)) for setting, _ in self.lines}
         for setting, place in self.lines:
             said = held.get(page, {}).get(setting.key) or line(setting, [])
-            place.html(said if fresh else dimmed(said))
+            place.html(said)
 
-    def shortened(self, scenario: Json) -> None:
-        """Say it where a model has no positions for as many tokens as were chosen."""
-        for setting, place in self.lines:
+    def remark(self, scenario: Json, states: Mapping[str, Any], error: MemcalcError | None) -> None:
+        """Say at the control concerned where a model has no positions for as many tokens as were chosen, and what the
+        core refused. In a part of the page that is drawn alone, have the page drawn where that differs, or where
+        another setting has a meaning now."""
+        said = []
+        for setting, _ in self.lines:
             taken = get(scenario, setting.path)
-            if setting.carried and taken != self.states[setting.key]:
-                limit = base(self.states).longest
-                said = f"{scenario['model']} can read {limit:,} tokens at most: {taken:,} are taken."
-                place.warning(plain(said), icon=":material/info:")
-
-    def refuse(self, error: MemcalcError) -> None:
-        """Say at the control concerned what the core refused."""
-        place = next((place for setting, place in self.lines if _concerns(setting.path, error.field)), None)
-        (place or self.places["model"]).warning(plain(error.message), icon=":material/info:")
+            if setting.carried and taken != states.get(setting.key):
+                limit = base(states).longest
+                said.append(
+                    (setting.key, f"{scenario['model']} can read {limit:,} tokens at most: {taken:,} are taken.")
+                )
+        if error is not None:
+            key = next((one.key for one, _ in self.lines if _concerns(one.path, error.field)), "model")
+            said.append((key, error.message))
+        redraw.outside((said, [one.key for one in self.settings if one.supported() and one.when(scenario)]))
+        if not redraw.alone():
+            places = {**self.places, **{setting.key: place for setting, place in self.lines}}
+            for key, message in said:
+                places[key].warning(plain(message), icon=":material/info:")
 
 
 def _concerns(path: str, field_name: str) -> bool:
@@ -100,7 +108,7 @@ def _concerns(path: str, field_name: str) -> bool:
 def draw(setting: Setting) -> Any:
     """One control; its state is returned."""
     name = setting.key
-    more: dict[str, Any] = {"key": name, "bind": LINK, "help": _help(setting)}
+    more: dict[str, Any] = {"key": name, "bind": LINK, "help": _help(setting), "on_change": redraw.answer}
     if setting.kind == "switch":
         return st.toggle(setting.label, wrap=True, **more)
     if setting.kind == "ladder":
@@ -134,12 +142,10 @@ def _chip(name: str, one: Change) -> str:
     return f'<span class="mc-change" title="{escape(one.hover)}">{escape(name)}: <b class="{tone}">{said}</span>'
 
 
-def known_states(settings: tuple[Setting, ...]) -> dict[str, Any] | None:
-    """The controls' states of this run as far as they are known before they are drawn; None in a first run."""
-    held = {key: st.session_state[key] for key in (*MODEL_KEYS, *(one.key for one in settings)) if
-            key in st.session_state}  # fmt: skip
-    named = "model" if held.get("source") != controls.SOURCES[1] else "size"
-    return held if {"source", "gpu", named, settings[0].key} <= held.keys() else None
+def current(settings: tuple[Setting, ...]) -> dict[str, Any]:
+    """The controls' states once they are drawn, or in a part of the page that is drawn again without them."""
+    keys = (*MODEL_KEYS, *(one.key for one in settings))
+    return {key: st.session_state[key] for key in keys if key in st.session_state}
 
 
 def allowed(settings: tuple[Setting, ...]) -> dict[str, Any]:

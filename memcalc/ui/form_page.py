@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
 from memcalc.ui import (
@@ -22,6 +21,7 @@ from memcalc.ui import (
     glossary,
     keep,
     markup,
+    redraw,
     rest,
     result,
     trace_view,
@@ -33,6 +33,24 @@ from memcalc.ui.plain_figure import PlainFigure
 
 #: Where a session keeps what a page said last about its answer.
 _FACTS = "_facts"
+
+
+@dataclass
+class Now:
+    """What is on a visitor's page, for buttons that are not drawn again whenever it changes."""
+
+    scenario: Json
+    runs: list[Run] = field(default_factory=list)
+
+    def answered(self) -> tuple[Json, Mapping[str, Any]]:
+        """The scenario and its estimate."""
+        return self.scenario, self.runs[0].estimate
+
+
+def _card(run: Run, scenario: Json) -> tuple[str, int | None]:
+    """The card that a run was asked for, and its capacity."""
+    return result.card_of([run], get(scenario, "hardware.gpu"))
+
 
 Groups = Mapping[str, tuple[Setting, ...]]
 
@@ -63,84 +81,98 @@ class FormPage:
         actions = st.container(horizontal=True, gap="small", key="asks")
         checks = st.container(key="checks", gap="small")
         left, right = st.columns([5, 9], gap="large")
-        answer = right.container(key="answer")
-        states = form_controls.known_states(self.settings)
-        early = self.scenario_of(states) if states else None
-        outcome = self.answer(early, summary, answer) if early else None
-        form = form_controls.Form()
+        form = form_controls.Form(self.settings)
         with left:
-            form.model()
-            for title, group in self.groups.items():
-                form.group(title, group, self.scenario_of)
+            redraw.controls(lambda: self.controls(form))
         scenario = self.scenario_of(form.states)
-        if early is None:
-            outcome = self.answer(scenario, summary, answer)
-        elif early != scenario:
-            st.rerun()
+        asked = json.dumps(scenario)
+        fresh = rest.settled(self.title, asked)
+        now = Now(scenario)
+
+        @redraw.part("chart")
+        def chart() -> None:
+            """Bars and table, and what they say at the controls."""
+            states = form_controls.current(self.settings)
+            now.scenario = self.scenario_of(states)
+            outcome = self.answer(now.scenario)
+            now.runs[:] = [outcome] if isinstance(outcome, Run) else []
+            form.remark(now.scenario, states, None if isinstance(outcome, Run) else outcome)
+            rest.wait(self.title, json.dumps(now.scenario))
+
+        @redraw.part("verdict")
+        def verdict() -> None:
+            """The answer in words."""
+            said = words.verdict(now.runs[0], _card(now.runs[0], now.scenario)[0]) if now.runs else None
+            settled = rest.settled(self.title, json.dumps(now.scenario), at_first=False)
+            st.html(markup.verdicts({self.title: said}) + ("" if settled else rest.DIM))
+
+        with right.container(key="answer"):
+            facts = st.container(key="facts")
+            chart()
+        with summary:
+            verdict()
+        run = next(iter(now.runs), None)
         with notes:
             frame.link_notes(given, lambda: form_controls.allowed(self.settings), scenario)
-        asked = json.dumps(scenario)
-        form.effects(self.title, scenario, rest.settled(self.title, asked))
-        form.shortened(scenario)
-        if isinstance(outcome, MemcalcError):
-            form.refuse(outcome)
-        run = outcome if isinstance(outcome, Run) else None
+        form.effects(self.title, scenario, fresh)
         with tools:
             self.tools(str(scenario["task"]))
         if run is not None:
             with actions:
-                trace_view.buttons(self.title.lower(), scenario, run.estimate)
+                trace_view.buttons(self.title.lower(), scenario, run.estimate, now.answered)
+            with facts:
+                self.facts(scenario, run, fresh)
+            with right.container(key="more"):
+                self.below(scenario, run)
             with checks:
                 trace_view.outcome(self.title.lower(), scenario, run.estimate)
         glossary.row(self.terms)
         if run is not None:
             decide.offer(run, scenario, form_controls.base(form.states))
             result.assumptions([run])
-        rest.wait(self.title, asked)
 
-    def answer(self, scenario: Json, summary: DeltaGenerator, place: DeltaGenerator) -> Run | MemcalcError:
-        """Verdict, bars and table; or what the core refused."""
+    def controls(self, form: form_controls.Form) -> None:
+        """Model, card, and every group of settings."""
+        form.model()
+        for title, group in self.groups.items():
+            form.group(title, group, self.scenario_of)
+
+    def answer(self, scenario: Json) -> Run | MemcalcError:
+        """Bars and table; or what the core refused."""
         try:
             run = result.ask(self.title, scenario)
         except MemcalcError as error:
-            summary.html(markup.verdicts({self.title: None}))
-            place.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
+            st.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
             return error
-        card, capacity = result.card_of([run], get(scenario, "hardware.gpu"))
-        summary.html(markup.verdicts({self.title: words.verdict(run, card)}))
-        with place:
-            self.facts(scenario, run)
-            st.html(markup.legend([run], ""))
-            st.plotly_chart(
-                PlainFigure(export.room_for_camera(figures.phase_bars([run], card, capacity))),
-                key="phases",
-                config=export.camera(f"memcalc-{self.title.lower()}"),
-                alt=words.alternative([run], card, capacity),
-            )
-            st.html(markup.table([run]))
-            self.below(scenario, run)
+        card, capacity = _card(run, scenario)
+        above = st.container()  # the chart is sent first: the browser needs longest for it
+        st.plotly_chart(
+            PlainFigure(export.room_for_camera(figures.phase_bars([run], card, capacity))),
+            key="phases",
+            config=export.camera(f"memcalc-{self.title.lower()}"),
+            alt=words.alternative([run], card, capacity),
+        )
+        above.html(markup.legend([run], ""))
+        st.html(markup.table([run]))
         return run
 
-    def facts(self, scenario: Json, run: Run) -> None:
-        """What is worth saying besides; what was said last, dimmed, until the settings have rested."""
+    def facts(self, scenario: Json, run: Run, fresh: bool) -> None:
+        """What is worth saying besides; what was said last, until the settings have rested."""
         held: dict[str, str] = st.session_state.setdefault(_FACTS, {})
-        fresh = rest.settled(self.title, json.dumps(scenario))
         if fresh:
             held[self.title] = self.more(scenario, run)
-        said = held.get(self.title)
-        if said:
-            st.html(said if fresh else markup.dimmed(said))
+        if held.get(self.title):
+            st.html(held[self.title])
 
     def tools(self, task: str) -> None:
         """What to do with the answer: pin it, take it along, bring one back."""
         name = f"memcalc-{self.title.lower()}"
 
         def scenarios() -> dict[str, Json]:
-            states = form_controls.known_states(self.settings)
-            return {self.title: self.scenario_of(states)} if states else {}
+            return {self.title: self.scenario_of(form_controls.current(self.settings))}
 
         def offers(runs: Sequence[Run]) -> list[export.Offer]:
-            card, capacity = result.card_of(list(runs), get(runs[0].estimate["scenario"], "hardware.gpu"))
+            card, capacity = _card(runs[0], runs[0].estimate["scenario"])
             make = partial(figures.phase_bars, list(runs), card, capacity)
             return [export.picture(name, make, words.alternative(list(runs), card, capacity))]
 

@@ -77,11 +77,6 @@ def _table(one: Run) -> str:
     )
 
 
-def dimmed(html: str) -> str:
-    """A block that speaks of what was asked before, until it is worked out anew."""
-    return f'<div class="mc-before" aria-busy="true">{html}</div>'
-
-
 def size(number: int) -> str:
     """GiB, and GB on hover; a dash for nothing."""
     return f'<span title="{units.decimal(number)}">{units.binary(number)}</span>' if number else "–"

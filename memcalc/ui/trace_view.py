@@ -44,8 +44,15 @@ def traceable(scenario: Mapping[str, Any]) -> bool:
     return isinstance(model, dict) and set(model) == {"config"}
 
 
-def buttons(place: str, scenario: Json, estimate: Mapping[str, Any]) -> None:
-    """What can be asked beyond the quick answer to ``scenario``. ``place`` names the page."""
+def buttons(
+    place: str,
+    scenario: Json,
+    estimate: Mapping[str, Any],
+    now: Callable[[], tuple[Json, Mapping[str, Any]]] | None = None,
+) -> None:
+    """What can be asked beyond the quick answer to ``scenario``. ``place`` names the page; ``now`` says scenario and
+    estimate when a button is pressed, where they can change before it is drawn again."""
+    held = now or (lambda: (scenario, estimate))
     if available() and traceable(scenario):
         job = _job(place)
         st.button(
@@ -53,8 +60,7 @@ def buttons(place: str, scenario: Json, estimate: Mapping[str, Any]) -> None:
             key="trace-start",
             icon=":material/troubleshoot:",
             disabled=job is not None and job.running,
-            on_click=_start,
-            args=(place, scenario, estimate),
+            on_click=lambda: _start(place, *held()),
             help="Runs the model's real code on a fake GPU (no weights, no network, seconds) and lays both answers "
             f"side by side. It ends after {LIMIT:.0f} seconds, or when you leave.",
         )
@@ -62,8 +68,7 @@ def buttons(place: str, scenario: Json, estimate: Mapping[str, Any]) -> None:
         "Exact reserved",
         key="exact",
         icon=":material/grid_view:",
-        on_click=_exact,
-        args=(scenario,),
+        on_click=lambda: _exact(held()[0]),
         help="Replays every tensor of this run through a simulated caching allocator.",
     )
 
