@@ -215,10 +215,51 @@ def gpt_bigcode(rng: random.Random) -> Config:
     }  # fmt: skip
 
 
+def glm(rng: random.Random) -> Config:
+    return glm4(rng) | {"architectures": ["GlmForCausalLM"], "model_type": "glm"}
+
+
+def olmo3(rng: random.Random) -> Config:
+    return olmo2(rng) | {"architectures": ["Olmo3ForCausalLM"], "model_type": "olmo3", "sliding_window": 64}
+
+
+def cohere2(rng: random.Random) -> Config:
+    return _named("Cohere2ForCausalLM", "cohere2", _base(rng)) | {
+        "sliding_window": rng.choice((16, 64)), "attention_bias": _coin(rng), "attention_dropout": _p(rng),
+    }  # fmt: skip
+
+
+def seed_oss(rng: random.Random) -> Config:
+    return _named("SeedOssForCausalLM", "seed_oss", _base(rng)) | {
+        "attention_bias": _coin(rng), "attention_out_bias": _coin(rng), "mlp_bias": _coin(rng), "head_dim": 32,
+        "attention_dropout": _p(rng), "residual_dropout": _p(rng),
+    }  # fmt: skip
+
+
+def ernie4_5(rng: random.Random) -> Config:
+    return _named("Ernie4_5ForCausalLM", "ernie4_5", _base(rng)) | {"use_bias": _coin(rng), "head_dim": 32}
+
+
+def hunyuan(rng: random.Random) -> Config:
+    return _named("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", _base(rng)) | {
+        "attention_bias": _coin(rng), "attention_dropout": _p(rng), "head_dim": 32,
+    }  # fmt: skip
+
+
+def exaone4(rng: random.Random) -> Config:
+    base = _base(rng)
+    window = rng.choice((None, 64))
+    return _named("Exaone4ForCausalLM", "exaone4", base) | {
+        "attention_dropout": _p(rng), "sliding_window": window, "sliding_window_pattern": 4 if window else None,
+        **({} if window else {"layer_types": ["full_attention"] * base["num_hidden_layers"]}),
+    }  # fmt: skip
+
+
 FAMILIES: dict[str, Callable[[random.Random], Config]] = {
     one.__name__: one
     for one in (
         gpt2, llama, mistral, qwen2, qwen3, gpt_neox, gptj, opt, bloom, falcon, falcon_alibi, mpt, phi, phi3, stablelm,
         gemma, gemma2, gemma3, olmo, olmo2, cohere, glm4, smollm3, granite, starcoder2, gpt_bigcode,
+        glm, olmo3, cohere2, seed_oss, ernie4_5, hunyuan, exaone4,
     )
 }  # fmt: skip

@@ -89,3 +89,12 @@ for name, config in (("llama-s", LLAMA_S), ("qwen2-s", QWEN2_S), ("mistral-w", M
         }  # fmt: skip
 train("gemma2-s", small(GEMMA2), "fp16-mixed", lora(dropout=0.1) | {"method": "qlora", "checkpointing": "full"})
 train("gemma2-s", small(GEMMA2), "bf16", lora() | {"method": "qlora", "grad_accumulation": 2})
+
+# One key head and a small vocabulary: the peak falls between two products, on what Python still holds.
+for kind, head in (("glm", "GlmForCausalLM"), ("glm4", "Glm4ForCausalLM")):
+    one = small({"model_type": kind, "architectures": [head]}, layers=7, num_key_value_heads=1, intermediate_size=64)
+    for precision, runtime in (("fp32", "forward"), ("fp16", "transformers")):
+        CASES[f"{kind}-narrow infer {precision} {runtime} p500"] = {
+            "model": {"config": one | {"pad_token_id": 0, "eos_token_id": 2}}, "task": "infer", "precision": precision,
+            "inference": {"prompt_tokens": 500, "new_tokens": 2, "runtime": runtime, "logits": "last"},
+        }  # fmt: skip

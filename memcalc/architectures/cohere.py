@@ -1,6 +1,6 @@
 """Cohere Command R: layer norms written out in fp32, a parallel residual, rotary positions in fp32, scaled logits.
 
-Mirrors transformers 5.23 models/cohere/modeling_cohere.py.
+Mirrors transformers 5.23 models/cohere/modeling_cohere.py and models/cohere2/modeling_cohere2.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import Source, operator
 from memcalc.tensors.ops.elementwise import Grads
+from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -52,6 +53,19 @@ class Cohere(Llama):
     def project_out(self, hidden: Tensor) -> Tensor:
         logits = self.head(hidden)
         return ops.scale(logits)
+
+
+class Cohere2(Cohere):
+    """Command R7B and A: most layers slide and rotate, the others do neither."""
+
+    def position(self, index: int, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if self.spec.window(self.plan[index].layer) is None:
+            return query, key
+        return super().position(index, query, key, shared)
+
+    def attention_masks(self, tape: Tape, run: Run, fmt: Format) -> dict[int | None, Tensor | None]:
+        # Both masks are made, whichever kinds of layers there are.
+        return {one: self._mask(tape, run, fmt, one) for one in dict.fromkeys((None, *self.spec.windows))}
 
 
 def cohere_norm(x: Tensor, weight: Parameter) -> Tensor:

@@ -1,6 +1,6 @@
-"""GLM-4 (0414): norms on both sides, partly rotary positions on neighbouring values, one product for gate and up.
+"""GLM-4: partly rotary positions on neighbouring values, one product for gate and up; from 0414 on norms on both sides.
 
-Mirrors transformers 5.23 models/glm4/modeling_glm4.py.
+Mirrors transformers 5.23 models/glm/modeling_glm.py and models/glm4/modeling_glm4.py.
 """
 
 from __future__ import annotations
@@ -16,17 +16,10 @@ from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tensor import Tensor
 
 
-class Glm4(Sandwich, PartialRotary):
-    """GLM-4: every layer spreads the rotary tables anew."""
+class Glm(PartialRotary):
+    """GLM-4 (2024): Llama's block; every layer spreads the rotary tables anew."""
 
     linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj")
-    norm_names = (
-        "input_layernorm",
-        "post_attention_layernorm",
-        "post_self_attn_layernorm",
-        "post_mlp_layernorm",
-    )
-    around = ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm")
 
     def mlp_linears(self) -> list[LinearShape]:
         h, ffn = self.spec.hidden, self.spec.ffn
@@ -39,6 +32,18 @@ class Glm4(Sandwich, PartialRotary):
         cos, sin = (fresh(one.tape, one.shape, one.format, "repeat_interleave") for one in shared[:2])
         query_rot, query_pass = parted(query, self.rotary_dim)
         key_rot, key_pass = parted(key, self.rotary_dim)
-        query_rot, key_rot = rotate(query_rot, cos, sin), rotate(key_rot, cos, sin)
-        query = joined(query_rot, query_pass)
-        return query, joined(key_rot, key_pass)
+        query_embed, key_embed = rotate(query_rot, cos, sin), rotate(key_rot, cos, sin)
+        query_embed = joined(query_embed, query_pass)
+        return query_embed, joined(key_embed, key_pass)
+
+
+class Glm4(Sandwich, Glm):
+    """GLM-4 (0414): norms on both sides."""
+
+    norm_names = (
+        "input_layernorm",
+        "post_attention_layernorm",
+        "post_self_attn_layernorm",
+        "post_mlp_layernorm",
+    )
+    around = ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm")

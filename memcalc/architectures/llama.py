@@ -121,7 +121,7 @@ class Llama(Decoder):
         hidden = ops.add(residual, hidden)
         residual = hidden
         hidden = gathered(one.norms["post_attention_layernorm"](hidden), run.length, run.split)
-        hidden = scattered(self.mlp(one, hidden), run.split)
+        hidden = scattered(self.fed(self.mlp(one, hidden), run), run.split)
         hidden = ops.add(residual, hidden)
         del weights  # the block's local variable holds eager attention's weights until here
         return hidden
@@ -140,14 +140,28 @@ class Llama(Decoder):
         spec = self.spec
         query, key, value, *held = self.project(one, hidden, run)
         query, key, *others = self.position(index, query, key, shared)
+        query = self.positioned(one, "query", query)
+        key = self.positioned(one, "key", key)
         if run.cache is not None:
             window = spec.window(self.plan[index].layer)
             key, value = run.cache.update(index, key, value, window, run.past)
         p = spec.attention_dropout if run.training else 0.0
         out, weights = attention(query, key, value, mask, run, p, Format.FP32, self.softcapped, self.by_head)
-        out = one.linears["o_proj"](out)
+        out = self.attended(one.linears["o_proj"](out), run)
         del held, others
         return out, weights
+
+    def positioned(self, one: Block, name: str, x: Tensor) -> Tensor:
+        """What becomes of the queries or keys (``name``: "query", "key") once they have their positions."""
+        return x
+
+    def attended(self, out: Tensor, run: Run) -> Tensor:
+        """What becomes of the attention's result before it leaves the attention."""
+        return out
+
+    def fed(self, out: Tensor, run: Run) -> Tensor:
+        """What becomes of the feed-forward's result before it leaves the feed-forward."""
+        return out
 
     def project(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
         """Queries (batch, heads, length, d), keys and values (batch, kv_heads, length, d), and local variables that

@@ -1,7 +1,7 @@
-"""OLMo 1 and 2: rotary positions in fp32; a layer norm without weights and clipped projections (1), or norms after
-attention and feed-forward and on whole queries and keys (2).
+"""OLMo 1 to 3: rotary positions in fp32; a layer norm without weights and clipped projections (1), or norms after
+attention and feed-forward and on whole queries and keys (2, 3), and sliding layers (3).
 
-Mirrors transformers 5.23 models/olmo/modeling_olmo.py and models/olmo2/modeling_olmo2.py.
+Mirrors transformers 5.23 models/{olmo,olmo2,olmo3}/modeling_*.py.
 """
 
 from __future__ import annotations
@@ -57,10 +57,27 @@ class Olmo(WideRotary):
         return query.view(b, spec.heads, s, d), key.view(b, spec.kv_heads, s, d), value.view(b, spec.kv_heads, s, d)
 
 
-class Olmo2(WideRotary):
-    """OLMo 2."""
+class NormsAfter(Llama):
+    """Llama whose attention and feed-forward read the residual as it is; their results are normed."""
 
     norm_names = ("post_attention_layernorm", "post_feedforward_layernorm")
+
+    def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
+        one = self.blocks[index]
+        residual = hidden
+        hidden, weights = self.attend(index, one, hidden, run, shared, mask)
+        hidden = one.norms["post_attention_layernorm"](hidden)
+        hidden = ops.add(residual, hidden)
+        residual = hidden
+        hidden = self.mlp(one, hidden)
+        hidden = one.norms["post_feedforward_layernorm"](hidden)
+        hidden = ops.add(residual, hidden)
+        del weights
+        return hidden
+
+
+class Olmo2(NormsAfter, WideRotary):
+    """OLMo 2."""
 
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
         weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
@@ -78,18 +95,28 @@ class Olmo2(WideRotary):
         value = one.linears["v_proj"](hidden)
         return query.view(b, spec.heads, s, d), key.view(b, spec.kv_heads, s, d), value.view(b, spec.kv_heads, s, d)
 
-    def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
-        one = self.blocks[index]
-        residual = hidden
-        hidden, weights = self.attend(index, one, hidden, run, shared, mask)
-        hidden = one.norms["post_attention_layernorm"](hidden)
-        hidden = ops.add(residual, hidden)
-        residual = hidden
-        hidden = self.mlp(one, hidden)
-        hidden = one.norms["post_feedforward_layernorm"](hidden)
-        hidden = ops.add(residual, hidden)
-        del weights
-        return hidden
+
+class Olmo3(Olmo2):
+    """OLMo 3: sliding layers, and a rotary table for each kind of layer."""
+
+    def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
+        return super().buffers() * len(self.kinds)
+
+    @property
+    def kinds(self) -> list[int | None]:
+        """The windows among the layers; None is full attention."""
+        return list(dict.fromkeys(self.spec.windows))
+
+    def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
+        return [one for _ in self.kinds for one in super(Olmo3, self).shared(tape, run, fmt)]
+
+    def shared_by(self, index: int, shared: Sequence[Tensor]) -> Sequence[Tensor]:
+        first = 2 * self.kinds.index(self.spec.window(self.plan[index].layer))
+        return shared[first : first + 2]
+
+    def attention_masks(self, tape: Tape, run: Run, fmt: Format) -> dict[int | None, Tensor | None]:
+        # Both masks are made, whichever kinds of layers there are.
+        return {one: self._mask(tape, run, fmt, one) for one in dict.fromkeys((None, *self.spec.windows))}
 
 
 def olmo2_norm(x: Tensor, weight: Parameter) -> Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from memcalc.architectures.bloom import Bloom
-from memcalc.architectures.cohere import Cohere
+from memcalc.architectures.cohere import Cohere, Cohere2
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
 from memcalc.architectures.gemma import Gemma, Gemma2, Gemma3
-from memcalc.architectures.glm4 import Glm4
+from memcalc.architectures.glm4 import Glm, Glm4
 from memcalc.architectures.gpt2 import Gpt2
 from memcalc.architectures.gpt_bigcode import GptBigCode
 from memcalc.architectures.gpt_neox import GptNeox
@@ -19,25 +19,33 @@ from memcalc.architectures.granite import Granite
 from memcalc.architectures.llama import Llama
 from memcalc.architectures.moe import Mixtral, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
-from memcalc.architectures.olmo import Olmo, Olmo2
+from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
 from memcalc.architectures.phi import Phi
 from memcalc.architectures.phi3 import Phi3
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
+from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 
 PROGRAMS: dict[str, type[Decoder]] = {
     "gpt2": Gpt2,
     "llama": Llama,
     "cohere": Cohere,
+    "cohere2": Cohere2,
+    "seed_oss": SeedOss,
+    "ernie4_5": Ernie,
+    "hunyuan_v1_dense": Hunyuan,
+    "exaone4": Exaone4,
     "gemma": Gemma,
     "gemma2": Gemma2,
     "gemma3_text": Gemma3,
+    "glm": Glm,
     "glm4": Glm4,
     "granite": Granite,
     "olmo": Olmo,
     "olmo2": Olmo2,
+    "olmo3": Olmo3,
     "phi3": Phi3,
     "smollm3": SmolLM3,
     "stablelm": StableLm,

@@ -25,6 +25,7 @@ from memcalc.models.readers import (
     smollm3,
     stablelm,
     starcoder2,
+    variants,
 )
 
 FAMILIES: dict[str, Family] = {
@@ -49,6 +50,7 @@ FAMILIES: dict[str, Family] = {
     **deepseek.FAMILIES,
     **gptj.FAMILIES,
     **falcon.FAMILIES,
+    **variants.FAMILIES,
 }
 
 __all__ = ["FAMILIES"]

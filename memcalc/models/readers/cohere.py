@@ -1,4 +1,4 @@
-"""Reads Cohere Command R configurations (transformers 5.23 models/cohere/configuration_cohere.py)."""
+"""Reads Cohere Command R configurations (transformers 5.23 models/{cohere,cohere2}/configuration_*.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.models.reader import Family, Reader
-from memcalc.models.readers.decoders import sizes
+from memcalc.models.readers.decoders import layer_windows, sizes
 
 DEFAULTS = {
     "hidden": 8192,
@@ -33,4 +33,21 @@ def read(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     return spec, read.assumptions
 
 
-FAMILIES = {"cohere": Family(read, "CohereForCausalLM")}
+def read_cohere2(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    biased = read.flag("attention_bias", False)
+    common = sizes(read, DEFAULTS)
+    # The model's own width of a head, whatever head_dim says [Cohere2Config.__post_init__].
+    common["head_dim"] = common["hidden"] // common["heads"]
+    period = read.size("sliding_window_pattern", 4, required=False)
+    spec = DecoderSpec(
+        family="cohere2",
+        **common,
+        qkv_bias=biased,
+        output_bias=biased,
+        windows=layer_windows(read, common["layers"], period, 4096),
+    )
+    return spec, read.assumptions
+
+
+FAMILIES = {"cohere": Family(read, "CohereForCausalLM"), "cohere2": Family(read_cohere2, "Cohere2ForCausalLM")}

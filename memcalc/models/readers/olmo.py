@@ -1,4 +1,4 @@
-"""Reads OLMo 1 and 2 configurations (transformers 5.23 models/{olmo,olmo2}/configuration_*.py)."""
+"""Reads OLMo 1 to 3 configurations (transformers 5.23 models/{olmo,olmo2,olmo3}/configuration_*.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memcalc.architectures.olmo import OlmoSpec
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ModelError
 from memcalc.models.reader import FIELD, Family, Reader, finite, shown
-from memcalc.models.readers.decoders import sizes
+from memcalc.models.readers.decoders import layer_windows, sizes
 
 DEFAULTS = {"vocab": 50304, "ffn": 11008, "positions": 2048}
 
@@ -33,4 +33,17 @@ def read_olmo2(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     return spec, read.assumptions
 
 
-FAMILIES = {"olmo": Family(read_olmo, "OlmoForCausalLM"), "olmo2": Family(read_olmo2, "Olmo2ForCausalLM")}
+def read_olmo3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    biased = read.flag("attention_bias", False)
+    common = sizes(read, DEFAULTS)
+    windows = layer_windows(read, common["layers"], 4, 4096)
+    spec = DecoderSpec(family="olmo3", **common, qkv_bias=biased, output_bias=biased, qk_norm=True, windows=windows)
+    return spec, read.assumptions
+
+
+FAMILIES = {
+    "olmo": Family(read_olmo, "OlmoForCausalLM"),
+    "olmo2": Family(read_olmo2, "Olmo2ForCausalLM"),
+    "olmo3": Family(read_olmo3, "Olmo3ForCausalLM"),
+}
