@@ -45,6 +45,7 @@ def main() -> None:
     listed = [one for section in pages.values() for one in section]
     navigation.follow(listed)
     carry.follow()
+    navigation.missing(listed, page)
     with carry.over(page.url_path):
         page.run()
     navigation.phone(listed, page)

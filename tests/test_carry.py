@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -94,3 +95,25 @@ def test_a_page_carries_the_script_and_nothing_else_does() -> None:
     assert headers["etag"] != '"1"'
     for path in ("/data", "/static/page.html"):
         assert b"pushState" not in fetch(path)[1]
+
+
+def test_an_address_without_a_page_says_so_and_keeps_its_settings() -> None:
+    from streamlit.runtime.pages_manager import PagesManager
+
+    test = AppTest.from_file("../app.py", default_timeout=60)
+    test.query_params["batch"] = "4"
+    name = "trainnig](http://x)"
+    with pytest.MonkeyPatch.context() as patch:
+        # What a browser says that opens such an address; AppTest always opens a page that there is.
+        patch.setattr(PagesManager, "intended_page_name", property(lambda _self: name))
+        patch.setattr(PagesManager, "intended_page_script_hash", property(lambda _self: ""))
+        test.run()
+    assert not test.exception
+    said = test.markdown[0].value
+    assert said.startswith("**There is no page")
+    assert "](http" not in said
+    assert test.session_state["batch"] == 4
+    test.run()  # the page draws itself again: the word stays
+    assert test.markdown[0].value == said
+    go(test, "training")
+    assert not any("There is no page" in one.value for one in test.markdown)

@@ -102,7 +102,10 @@ def _table(found: tuple[CardVerdict, ...], shown: str) -> None:
         return
     st.dataframe(
         listed, hide_index=True, key="cards-table", height=min(640, 38 + 35 * len(listed)),
-        column_config={"year": st.column_config.NumberColumn(format="%d")},
+        column_config={
+            "card": st.column_config.TextColumn(pinned=True, width=190),
+            "year": st.column_config.NumberColumn(format="%d"),
+        },
     )  # fmt: skip
     st.caption(
         "Memory is what a process can use: what the driver reports minus what it keeps. To spare at worst: that, minus "

@@ -85,8 +85,9 @@ def _paste() -> None:
         st.warning(plain(error.message), icon=":material/info:")
         return
     for number, card in enumerate(cards):
+        named = f"GPU {card.device}" if card.name == f"GPU {card.device}" else f"GPU {card.device}: {card.name}"
         st.button(
-            plain(f"GPU {card.device}: {card.name}, {units.binary(card.free)} free"),
+            plain(f"{named}, {units.binary(card.free)} free"),
             key=f"smi-{number}", on_click=_take, args=(card,), width="stretch", help=plain(card.note) or None,
         )  # fmt: skip
 
