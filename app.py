@@ -41,8 +41,9 @@ def main() -> None:
         "Learn": [st.Page("pages/views/learn.py", title="Workshop", url_path="learn")],
     }
     pages = {heading: listed for heading, listed in sections.items() if listed}
-    page = st.navigation(pages, position="top")
     listed = [one for section in pages.values() for one in section]
+    navigation.lost(listed)
+    page = st.navigation(pages, position="top")
     navigation.follow(listed)
     carry.follow()
     navigation.missing(listed, page)

@@ -103,7 +103,7 @@ def _table(found: tuple[CardVerdict, ...], shown: str) -> None:
     st.dataframe(
         listed, hide_index=True, key="cards-table", height=min(640, 38 + 35 * len(listed)),
         column_config={
-            "card": st.column_config.TextColumn(pinned=True, width=190),
+            "card": st.column_config.TextColumn(width=300),
             "year": st.column_config.NumberColumn(format="%d"),
         },
     )  # fmt: skip

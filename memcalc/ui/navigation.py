@@ -33,20 +33,29 @@ def phone(pages: Sequence[StreamlitPage], now: StreamlitPage) -> None:
     st.menu_button(now.title, [page.title for page in pages if page is not now], key=KEY, icon=":material/menu:")
 
 
-def missing(pages: Sequence[StreamlitPage], now: StreamlitPage) -> None:
-    """Where the address names no page: say so, above the first page with the link's settings, until another is
-    opened."""
+def lost(pages: Sequence[StreamlitPage]) -> None:
+    """Note an address that names no page, before Streamlit looks for it: its own word covers the page, and does not
+    say which pages there are."""
     context = get_script_run_ctx()
-    asked = context.pages_manager.intended_page_name if context else None
-    if context and asked and not context.pages_manager.intended_page_script_hash and asked != now.url_path:
+    if context is None or context.pages_manager.intended_page_script_hash:
+        return
+    asked = context.pages_manager.intended_page_name
+    if asked and asked not in {page.url_path for page in pages}:
         st.session_state[_MISSING] = asked[:_LONGEST]
-    elif now.url_path:
+        context.pages_manager.set_script_intent("", "")
+
+
+def missing(pages: Sequence[StreamlitPage], now: StreamlitPage) -> None:
+    """The word about such an address, above the first page with the link's settings, until another is opened."""
+    if now.url_path:
         st.session_state.pop(_MISSING, None)
     if _MISSING not in st.session_state:
         return
     with st.container(border=True, gap="small", key="no-such-page"):
-        st.markdown(f"**There is no page “{plain(st.session_state[_MISSING])}” here.** Below is “{now.title}”, with "
-                    "the link’s settings. The pages are:")  # fmt: skip
+        st.markdown(
+            f"**There is no page “{plain(st.session_state[_MISSING])}” here.** Below is “{now.title}”, with the link’s "
+            "settings. The pages are:"
+        )
         with st.container(horizontal=True, gap="small"):
             for page in pages:
                 st.page_link(page)
