@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from memcalc.learn.lessons import LESSONS
-from memcalc.ui import learn_page
+from memcalc.ui import glossary, learn_page
 
 SLOW = 60
 NUMBERS = range(1, len(LESSONS) + 1)
@@ -137,3 +137,11 @@ def test_everything_a_link_may_say_is_known() -> None:
             assert set(allowed[one.key]) == {one.name(value) for value in one.values}
             assert len(set(allowed[one.key])) == len(one.values)
             assert one.usual in one.values
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_words_that_a_lesson_needs_are_explained_beside_its_question(number: int) -> None:
+    terms = LESSONS[number - 1].terms
+    assert len(terms) >= 3
+    said = " ".join(one.value for one in page(lesson=str(number)).markdown)
+    assert all(f"**{term}**: {glossary.TERMS[term]}" in said for term in terms)

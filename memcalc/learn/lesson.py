@@ -176,7 +176,7 @@ class Link:
 @dataclass(frozen=True)
 class Lesson:
     """One lesson. ``fixed`` says what stays the same while the variable moves. ``maps`` are computed only when somebody
-    looks."""
+    looks. ``terms``: words of the glossary that the lesson needs."""
 
     title: str
     idea: str
@@ -188,6 +188,7 @@ class Lesson:
     links: Callable[[Case], tuple[Link, ...]]
     maps: Callable[[Case], tuple[Table, ...]] | None = None
     map_title: str = "Where is it true? A map"
+    terms: tuple[str, ...] = ()
 
     def case(self, model: str | int, states: Mapping[str, Any]) -> Case:
         """The reader's case: the states of the controls, usual values where there are none."""

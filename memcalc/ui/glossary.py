@@ -5,6 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 TERMS = {
+    "parameter": "One of the numbers that a model has learned, also called a weight. An 8B model has 8 billion of them.",
+    "token": "What a model reads and writes: a word or a piece of one. A page of English text has some 500.",
+    "gradient": "For every trained parameter, which way and how far it should move. The backward pass finds out.",
+    "optimizer": "The rule that turns gradients into new parameters. AdamW and its kin keep numbers of their own.",
+    "mixed precision": "Parameters stay in 32 bits, and 16-bit copies of them are computed with. It is fast; it does not "
+    "halve memory.",
+    "inference": "Using a trained model: it reads a prompt (prefill) and writes new tokens one by one (decode).",
+    "LoRA": "The parameters are frozen, and small matrices beside them learn. QLoRA keeps the frozen ones in 4 bits.",
+    "replica and shard": "A replica is a whole copy of the model on each card; a shard is one card's part of it.",
     "micro-batch": "The sequences that go through the model together on one card. Several micro-batches may be "
     "added up before the optimizer takes one step; only one of them is in memory at a time.",
     "KV cache": "Keys and values of every token read or written so far, kept so that each new token needs only its "

@@ -30,15 +30,6 @@ from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
-TERMS = (
-    "activations",
-    "optimizer states",
-    "KV cache",
-    "gradient checkpointing",
-    "micro-batch",
-    "reserved",
-    "GiB and GB",
-)
 
 
 def allowed() -> dict[str, Any]:
@@ -83,7 +74,6 @@ def show() -> None:
         frame.link_notes(given, allowed, (number, learn_state.step(), model))
     if not presenting:
         _onward(number)
-        glossary.row(TERMS)
 
 
 def _presenting(given: dict[str, str]) -> bool:
@@ -115,6 +105,8 @@ def _lesson(number: int, lesson: Lesson, model: str | int, presenting: bool) -> 
         question = lesson.question(lesson.usual(model))
         if step != "remember" or not presenting:
             _question(number, model, question, step, presenting)
+        if not presenting:
+            glossary.row(lesson.terms)
         if step == "question":
             return
         _figure(number, model, presenting, step)
@@ -222,8 +214,9 @@ def _beyond(lesson: Lesson, case: Case) -> None:
     with st.container(horizontal=True, gap="small", key="learn-links"):
         st.caption("Go on with these settings:", width="content")
         for at, one in enumerate(lesson.links(case)):
-            st.button(one.label, key=f"link-{at}", type="tertiary", icon=":material/arrow_forward:",
-                      on_click=carry.leave, args=(one.page,), kwargs=dict(one.settings))  # fmt: skip
+            if st.button(one.label, key=f"link-{at}", type="tertiary", icon=":material/arrow_forward:"):
+                carry.leave(one.page, **one.settings)
+                st.rerun()  # the whole page: the fragment alone cannot leave it
 
 
 def _onward(number: int) -> None:

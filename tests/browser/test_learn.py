@@ -89,3 +89,15 @@ def test_the_rooms_link_opens_the_lesson_at_its_state(learn: Any, server: Server
     assert student.get_by_role("button", name="Model: gpt2").is_visible()
     assert student.get_by_role("button", name="Present").is_visible()  # a reader's page, not the presenter's
     assert student.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_lesson_leads_to_the_dashboard_at_its_state_and_back(learn: Any) -> None:
+    page = learn("?step=figure&model=gpt2&tokens=512", height=1000)
+    page.wait_for_selector(".mc-headline:has-text('512 tokens')", timeout=LONG)
+    page.get_by_role("button", name="Every setting of a training step").click()
+    page.wait_for_selector("h1:has-text('Training')", timeout=LONG)
+    address(page, "precision=bf16-mixed")
+    address(page, "seq=512", lacks="tokens=")
+    assert "model=gpt2" in page.url
+    page.go_back()
+    page.wait_for_selector(".mc-headline:has-text('512 tokens')", timeout=LONG)

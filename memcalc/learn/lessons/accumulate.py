@@ -181,4 +181,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="Every combination",
+    terms=("micro-batch", "gradient", "activations", "gradient checkpointing"),
 )

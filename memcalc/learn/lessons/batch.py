@@ -211,4 +211,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    terms=("token", "activations", "micro-batch", "KV cache", "GiB and GB"),
 )

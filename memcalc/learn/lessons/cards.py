@@ -169,4 +169,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="Over the number of cards",
+    terms=("replica and shard", "gradient", "optimizer states", "activations"),
 )

@@ -204,4 +204,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="The cache of other models",
+    terms=("token", "activations", "KV cache", "inference"),
 )

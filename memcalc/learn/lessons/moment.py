@@ -212,4 +212,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="Where cards run out of memory",
+    terms=("activations", "optimizer states", "reserved", "workspace"),
 )

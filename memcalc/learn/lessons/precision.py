@@ -195,4 +195,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    terms=("parameter", "mixed precision", "optimizer states", "KV cache"),
 )

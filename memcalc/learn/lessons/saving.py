@@ -199,4 +199,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    terms=("inference", "gradient", "optimizer states", "activations", "KV cache", "LoRA"),
 )

@@ -156,4 +156,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="All ways side by side",
+    terms=("LoRA", "optimizer states", "activations", "gradient checkpointing"),
 )

@@ -177,4 +177,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    terms=("parameter", "token", "gradient", "optimizer", "activations", "mixed precision", "reserved", "GiB and GB"),
 )

@@ -173,4 +173,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
+    terms=("inference", "16 GB card", "GiB and GB"),
 )
