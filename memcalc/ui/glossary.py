@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 TERMS = {
-    "parameter": "One of the numbers that a model has learned, also called a weight. An 8B model has 8 billion of them.",
+    "parameter": "One of the numbers that a model learned, also called a weight. An 8B model has 8 billion of them.",
     "token": "What a model reads and writes: a word or a piece of one. A page of English text has some 500.",
     "gradient": "For every trained parameter, which way and how far it should move. The backward pass finds out.",
-    "optimizer": "The rule that turns gradients into new parameters. AdamW and its kin keep numbers of their own.",
-    "mixed precision": "Parameters stay in 32 bits, and 16-bit copies of them are computed with. It is fast; it does not "
+    "optimizer": "The rule that turns gradients into new parameters. AdamW keeps numbers of its own.",
+    "mixed precision": "Parameters stay in 32 bits, 16-bit copies of them are computed with. It is fast; it does not "
     "halve memory.",
     "inference": "Using a trained model: it reads a prompt (prefill) and writes new tokens one by one (decode).",
     "LoRA": "The parameters are frozen, and small matrices beside them learn. QLoRA keeps the frozen ones in 4 bits.",
