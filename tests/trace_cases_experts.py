@@ -38,7 +38,13 @@ GPT_OSS: Config = {
     "head_dim": 32, "num_local_experts": 8, "num_experts_per_tok": 2, "max_position_embeddings": 4096,
     "sliding_window": 64, "tie_word_embeddings": False,
 }  # fmt: skip
+QWEN2_MOE = {k: v for k, v in QWEN3_MOE.items() if k != "head_dim"} | {
+    "architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe", "shared_expert_intermediate_size": 320,
+    "norm_topk_prob": False,
+}  # fmt: skip
 MODELS = {
+    "qwen2-moe": QWEN2_MOE,
+    "qwen2-moe-dense": QWEN2_MOE | {"qkv_bias": False, "decoder_sparse_step": 2, "mlp_only_layers": [0]},
     "gpt-oss": GPT_OSS,
     "mixtral": MIXTRAL,
     "mixtral-window": MIXTRAL | {"sliding_window": 100},

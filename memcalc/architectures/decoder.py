@@ -19,7 +19,7 @@ from memcalc.tensors import ops
 from memcalc.tensors.autograd import checkpointed, graph_leaf
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.ops.sequence import gathered, scattered
-from memcalc.tensors.tape import Tape
+from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -168,6 +168,9 @@ class Decoder:
             keys = room if window is None else at_most(room, window)
         elif window is not None:
             keys = at_most(run.past, window - 1) + run.length
+        return self._made_mask(tape, run, fmt, keys)
+
+    def _made_mask(self, tape: Tape, run: Run, fmt: Format, keys: Size) -> Tensor:
         shape = (1, 1, run.length, keys)
         causal = fresh(tape, shape, Format.BOOL, "causal mask")
         allowed = fresh(tape, shape, Format.BOOL, "causal mask")

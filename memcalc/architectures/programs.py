@@ -23,6 +23,7 @@ from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
 from memcalc.architectures.phi import Phi
 from memcalc.architectures.phi3 import Phi3
+from memcalc.architectures.qwen2_moe import Qwen2Moe
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
@@ -60,6 +61,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "gpt_oss": GptOss,
     "deepseek_v2": DeepSeekV2,
     "deepseek_v3": DeepSeekV3,
+    "qwen2_moe": Qwen2Moe,
     "qwen3_moe": Qwen3Moe,
     "gptj": GptJ,
     "falcon": Falcon,

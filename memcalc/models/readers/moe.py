@@ -1,5 +1,5 @@
-"""Reads configurations of mixtures of experts: Mixtral, Qwen3-MoE (transformers 5.23
-models/{mixtral,qwen3_moe}/configuration_*.py)."""
+"""Reads configurations of mixtures of experts: Mixtral, Qwen2- and Qwen3-MoE, gpt-oss (transformers 5.23
+models/{mixtral,qwen2_moe,qwen3_moe,gpt_oss}/configuration_*.py)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcalc.architectures.moe import MoeSpec
+from memcalc.architectures.qwen2_moe import Qwen2MoeSpec
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ModelError
 from memcalc.models.reader import FIELD, Family, Reader
 from memcalc.models.readers.decoders import layer_windows, sizes
 
 _MIXTRAL = {"vocab": 32000, "ffn": 14336, "positions": 131072, "kv_heads": 8}
+_QWEN2 = {"vocab": 151936, "hidden": 2048, "layers": 24, "heads": 16, "ffn": 5632, "positions": 32768}
 _QWEN3 = {"vocab": 151936, "hidden": 2048, "layers": 24, "ffn": 6144, "positions": 32768, "kv_heads": 4}
 _GPT_OSS = {
     "vocab": 201088, "hidden": 2880, "layers": 36, "heads": 64, "kv_heads": 8, "head_dim": 64, "ffn": 2880,
@@ -61,18 +63,43 @@ def read_mixtral(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     return spec, read.assumptions
 
 
+def dense_layers(read: Reader, layers: int) -> tuple[int, ...]:
+    """The layers without experts: those that ``mlp_only_layers`` names, and all but every so many."""
+    step = read.size("decoder_sparse_step", 1)
+    named = read.config.get("mlp_only_layers") or []
+    if not isinstance(named, list) or any(isinstance(one, bool) or not isinstance(one, int) for one in named):
+        raise ModelError("mlp_only_layers must be a list of layer numbers", f"{FIELD}.mlp_only_layers")
+    return tuple(i for i in range(layers) if i in named or (i + 1) % step)
+
+
+def read_qwen2(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    common = sizes(read, _QWEN2)
+    if read.flag("use_sliding_window", False):
+        raise ModelError("sliding windows of Qwen2-MoE have no program yet", f"{FIELD}.use_sliding_window", [False])
+    experts = expert_count(read, 60)
+    plain_routing(read)
+    spec = Qwen2MoeSpec(
+        family="qwen2_moe",
+        **common,
+        qkv_bias=read.flag("qkv_bias", True),
+        experts=experts,
+        chosen=chosen_experts(read, experts, 4),
+        expert_ffn=read.size("moe_intermediate_size", 1408),
+        shared_ffn=read.size("shared_expert_intermediate_size", 5632),
+        dense_layers=dense_layers(read, common["layers"]),
+        normalise=read.flag("norm_topk_prob", False),
+    )
+    return spec, read.assumptions
+
+
 def read_qwen3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     read = Reader(config)
     common = sizes(read, _QWEN3)
-    layers = common["layers"]
     if read.flag("use_sliding_window", False):
         raise ModelError("sliding windows of Qwen3-MoE have no program yet", f"{FIELD}.use_sliding_window", [False])
     experts = expert_count(read, 128)
     plain_routing(read)
-    step = read.size("decoder_sparse_step", 1)
-    named = config.get("mlp_only_layers") or []
-    if not isinstance(named, list) or any(isinstance(one, bool) or not isinstance(one, int) for one in named):
-        raise ModelError("mlp_only_layers must be a list of layer numbers", f"{FIELD}.mlp_only_layers")
     biased = read.flag("attention_bias", False)
     spec = MoeSpec(
         family="qwen3_moe",
@@ -83,7 +110,7 @@ def read_qwen3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
         experts=experts,
         chosen=chosen_experts(read, experts, 8),
         expert_ffn=read.size("moe_intermediate_size", 768),
-        dense_layers=tuple(i for i in range(layers) if i in named or (i + 1) % step),
+        dense_layers=dense_layers(read, common["layers"]),
         normalise=read.flag("norm_topk_prob", False),
     )
     return spec, read.assumptions
@@ -112,5 +139,6 @@ def read_gpt_oss(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
 FAMILIES = {
     "gpt_oss": Family(read_gpt_oss, "GptOssForCausalLM"),
     "mixtral": Family(read_mixtral, "MixtralForCausalLM"),
+    "qwen2_moe": Family(read_qwen2, "Qwen2MoeForCausalLM"),
     "qwen3_moe": Family(read_qwen3, "Qwen3MoeForCausalLM"),
 }
