@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from memcalc.diffusion import is_pipeline
 from memcalc.estimate import estimate
 from memcalc.measured import Measurement, figure, measurements
 from memcalc.tensors.tape import COMPONENTS
@@ -110,7 +111,7 @@ def measured() -> tuple[MeasuredCase, ...]:
 
 
 GROUPS = tuple(
-    f"{kind}{rest}" for kind in ("training", "inference", "vllm's logs", "llama.cpp's logs")
+    f"{kind}{rest}" for kind in ("training", "inference", "image pipelines", "vllm's logs", "llama.cpp's logs")
     for rest in ("", ", code differs")
 )  # fmt: skip
 """Kinds of measurement: of the code that is meant, or of code that does something else besides."""
@@ -120,6 +121,8 @@ def group_of(case: MeasuredCase) -> str:
     """Which of GROUPS a measurement belongs to."""
     scenario, what = case.measurement.scenario, case.measurement.what
     task = "training" if scenario.get("task") == "train" else "inference"
+    if is_pipeline(scenario):
+        task = "image pipelines"
     if what.startswith("runtime."):
         task = f"{scenario['inference']['runtime']}'s logs"
     return f"{task}, code differs" if case.measurement.differs else task

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcalc.architectures.decoder import Decoder
+from memcalc.diffusion import estimate_pipeline, is_pipeline
 from memcalc.errors import ScenarioError
 from memcalc.hardware.fit import Device, judge
 from memcalc.hardware.machine import Machine
@@ -83,6 +84,8 @@ def estimate(
     >>> round(estimate({"model": "gpt2", "task": "train", "precision": "fp32", "seq_len": 128}).persistent / 1e9, 2)
     1.99
     """
+    if isinstance(scenario, Mapping) and is_pipeline(scenario):
+        return Estimate(**estimate_pipeline(scenario, Shared(machine=machine).device))
     return _assemble(lay(scenario, allow_files, Shared(machine=machine, whole=True)))
 
 

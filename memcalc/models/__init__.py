@@ -14,7 +14,7 @@ from memcalc.models.description import ModelDescription
 from memcalc.models.files import gguf, hub, safetensors
 
 KINDS = ("config", "parameters", "hub", "gguf", "safetensors")
-LATER = ("timm", "torchvision", "diffusers")
+LATER = ("timm", "torchvision")
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes: no real config.json is larger."""
 
@@ -42,6 +42,13 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
         return gguf.describe(model["gguf"], allow_files)
     if kind == "safetensors":
         return safetensors.describe(model["safetensors"], allow_files)
+    if kind == "diffusers":
+        raise ModelError(
+            "an image pipeline is estimated as a whole (memcalc.estimate, the command estimate); sweeps, advice and "
+            "the pages have no program for it yet",
+            "model.diffusers",
+            KINDS,
+        )
     if kind in LATER:
         raise ModelError(f"models given as {kind} are not supported yet", f"model.{kind}", KINDS)
     raise ModelError(f"unknown field model.{kind}", f"model.{kind}", KINDS)

@@ -13,6 +13,7 @@ from typing import Any
 
 from memcalc import accuracy, units
 from memcalc.accuracy import MeasuredCase, TracedCase
+from memcalc.diffusion import is_pipeline
 from memcalc.models import catalogue, describe
 from memcalc.ui.accuracy_figures import Dot, percent
 
@@ -58,6 +59,8 @@ def _measured(one: MeasuredCase) -> Case:
 
 
 def _family(model: Any) -> str:
+    if is_pipeline({"model": model}):
+        return "flux"
     config = catalogue.find(model).config if isinstance(model, str) else model.get("config", {})
     return str(config.get("model_type", "by size"))
 
@@ -169,5 +172,7 @@ def _catalogue_name(model: str) -> str | None:
 def page_scenario(case: Case) -> dict[str, Any] | None:
     """The case's scenario with the catalogue's name for its model, as the pages take it; None where it has none."""
     model = case.scenario["model"]
+    if is_pipeline(case.scenario):
+        return None
     name = model if isinstance(model, str) else _catalogue_name(json.dumps(model))
     return {**case.scenario, "model": name} if name else None

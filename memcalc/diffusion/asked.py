@@ -1,0 +1,134 @@
+"""Reads a scenario of an image pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memcalc.diffusion.spec import NAMES, FluxSpec, read
+from memcalc.errors import ScenarioError
+from memcalc.formats import Format
+from memcalc.quantisation import BLOCKS, SAME, scheme_for
+from memcalc.scenario.fields import Fields, shown
+from memcalc.scenario.running import read_hardware
+from memcalc.scenario.settings import Hardware
+
+OFFLOADS = ("none", "model", "sequential")
+PRECISIONS = ("bf16", "fp16", "fp32")
+GGUF = tuple(f"gguf:{one}" for one in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"))
+"""GGUF types that every matrix of the denoiser is taken to have [diffusers 0.42 quantizers/gguf/utils.py]."""
+WEIGHTS = (
+    SAME, "int8", "nf4", "nf4-dq", "fp4", "fp8", "torchao-int4-g128", "torchao-int8", "torchao-float8",
+    "quanto-int4", "quanto-int8", "quanto-float8", *GGUF,
+)  # fmt: skip
+SIDE = 1024
+LARGEST_SIDE = 16_384
+MULTIPLE = 16
+"""Pixels: the VAE's 8 times the 2 × 2 latents of a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The scenario as understood. ``images``: pictures a prompt; ``batch``: prompts."""
+
+    model: Any
+    spec: FluxSpec
+    format: Format
+    precision: str
+    batch: int
+    side: int
+    text: int
+    weights: str
+    images: int
+    steps: int
+    offload: str
+    slicing: bool
+    tiling: bool
+    hardware: Hardware
+    notes: tuple[str, ...]
+
+    @property
+    def pictures(self) -> int:
+        """How many are made at once."""
+        return self.batch * self.images
+
+    @property
+    def tokens(self) -> int:
+        """Image tokens of the transformer."""
+        return (self.side // MULTIPLE) ** 2
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's object, defaults filled in."""
+        return {
+            "model": self.model, "task": "infer", "precision": self.precision, "batch": self.batch,
+            "image_size": self.side, "text_len": self.text,
+            "inference": {
+                "runtime": "diffusers", "weights": self.weights, "images": self.images, "steps": self.steps,
+                "offload": self.offload, "vae_slicing": self.slicing, "vae_tiling": self.tiling,
+            },
+            "hardware": self.hardware.as_dict() if self.hardware != Hardware() else None,
+        }  # fmt: skip
+
+
+def is_pipeline(scenario: Any) -> bool:
+    """Whether a scenario's model is an image pipeline."""
+    model = scenario.get("model") if isinstance(scenario, Mapping) else None
+    if isinstance(model, str):
+        return model.strip().casefold() in {one.casefold() for one in NAMES}
+    return isinstance(model, Mapping) and list(model) == ["diffusers"]
+
+
+def understood(raw: Mapping[str, Any]) -> Asked:
+    """Check every field; what does not apply to a pipeline is named in ``notes``."""
+    top = Fields(raw)
+    spec = read(top.get("model"))
+    notes: list[str] = []
+    if top.choice("task", ("train", "infer"), "infer") == "train":
+        raise ScenarioError("training an image pipeline has no program yet", "task", ["infer"])
+    precision = top.choice("precision", PRECISIONS, "bf16")
+    side = top.whole("image_size", SIDE, low=MULTIPLE, high=LARGEST_SIDE)
+    if side % MULTIPLE:
+        raise ScenarioError(f"image_size must be a multiple of {MULTIPLE}, not {side}", "image_size")
+    text = top.whole("text_len", spec.text_tokens, high=4096)
+    attention = top.choice("attention", ("sdpa", "flash", "efficient"), "sdpa")
+    if attention == "efficient":
+        notes.append("attention: what the kernels keep is the same here")
+    for name in ("seq_len", "target_len", "attention_mask", "training", "parallel", "expandable_segments"):
+        if top.get(name) not in (None, "none", False):
+            notes.append(f"{name} is ignored: it does not apply to an image pipeline")
+    inference = Fields(top.get("inference") or {}, "inference")
+    inference.choice("runtime", ("diffusers",), "diffusers")
+    for name in ("prompt_tokens", "new_tokens", "kv_cache", "beams", "logits"):
+        if inference.get(name) is not None:
+            notes.append(f"inference.{name} is ignored: it does not apply to an image pipeline")
+    found = Asked(
+        raw["model"], spec, Format.named(precision), precision, top.whole("batch", 1), side, text,
+        _weights(inference), inference.whole("images", 1, high=4096), inference.whole("steps", 28, high=100_000),
+        inference.choice("offload", OFFLOADS, "none"), inference.flag("vae_slicing"), inference.flag("vae_tiling"),
+        read_hardware(top), tuple(notes),
+    )  # fmt: skip
+    inference.finish()
+    top.finish()
+    return found
+
+
+def _weights(read: Fields) -> str:
+    value = read.get("weights")
+    value = SAME if value is None else value
+    if isinstance(value, str) and (value == SAME or value in GGUF or scheme_for(value) is not None):
+        if value in WEIGHTS or value.startswith("torchao-int4"):
+            return value
+        raise ScenarioError(f"diffusers has no weights in {value}", "inference.weights", WEIGHTS)
+    raise ScenarioError(
+        f"inference.weights must be one of the choices, not {shown(value)}", "inference.weights", WEIGHTS
+    )
+
+
+def gguf_block(weights: str) -> tuple[int, int] | None:
+    """(values, bytes) of a block of ``gguf:TYPE``; None for other formats.
+
+    >>> gguf_block("gguf:Q8_0")
+    (32, 34)
+    """
+    return BLOCKS[weights.removeprefix("gguf:")] if weights.startswith("gguf:") else None
