@@ -7,6 +7,10 @@ import streamlit as st
 TERMS = {
     "parameter": "One of the numbers that a model learned, also called a weight. An 8B model has 8 billion of them.",
     "token": "What a model reads and writes: a word or a piece of one. A page of English text has some 500.",
+    "training step": "The forward pass computes an answer, the backward pass finds every parameter's gradient, the "
+    "optimizer step changes the parameters. Then the next texts follow.",
+    "temporary and overhead": "Temporary: what lives for a moment only, such as working copies. Overhead: what "
+    "libraries, PyTorch's allocator and the CUDA context take on top of all tensors.",
     "gradient": "For every trained parameter, which way and how far it should move. The backward pass finds out.",
     "optimizer": "The rule that turns gradients into new parameters. AdamW keeps numbers of its own.",
     "mixed precision": "Parameters stay in 32 bits, 16-bit copies of them are computed with. It is fast; it does not "

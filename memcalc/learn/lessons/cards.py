@@ -159,7 +159,7 @@ def links(case: Case) -> tuple[Link, ...]:
 
 
 LESSON = Lesson(
-    title="Many cards",
+    title="Many GPUs",
     idea="Replicas copy everything. Shards divide what belongs to the parameters, and nothing else.",
     variables=(CARDS,),
     fixed=fixed,

@@ -17,7 +17,8 @@ SEQUENCES: Final = Variable(
 )  # fmt: skip
 OPTIMIZER: Final = Variable(
     "updates", "Optimizer", ("adamw", "adamw-8bit", "lion", "adafactor", "sgd-momentum", "sgd"), "adamw",
-    "The rule that turns gradients into new weights. Most rules keep numbers of their own for every weight.",
+    "The rule that turns gradients into new weights. Kept for every weight: adamw two averages, adamw-8bit the same in "
+    "8 bits, lion and sgd-momentum one; adafactor a row and a column for each matrix; sgd nothing.",
     kind="choice",
 )  # fmt: skip
 TRAINED_IN: Final = Variable(

@@ -177,5 +177,15 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
-    terms=("parameter", "token", "gradient", "optimizer", "activations", "mixed precision", "reserved", "GiB and GB"),
+    terms=(
+        "parameter",
+        "token",
+        "gradient",
+        "optimizer",
+        "training step",
+        "activations",
+        "mixed precision",
+        "temporary and overhead",
+        "GiB and GB",
+    ),
 )

@@ -164,7 +164,7 @@ def links(case: Case) -> tuple[Link, ...]:
 
 
 LESSON = Lesson(
-    title="16 GB here, 160 GB there",
+    title=f"“{RULE}”",
     idea="The same work needs a small card to use a model and a large one to train it; the ratio can be worked out.",
     variables=(CARD,),
     fixed=fixed,
