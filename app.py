@@ -38,7 +38,10 @@ def main() -> None:
             st.Page("pages/views/gpus.py", title="Live GPUs", url_path="gpus"),
             st.Page("pages/views/accuracy.py", title="Accuracy", url_path="accuracy"),
         ],
-        "Learn": [st.Page("pages/views/learn.py", title="Workshop", url_path="learn")],
+        "Learn": [
+            st.Page("pages/views/learn.py", title="Workshop", url_path="learn"),
+            st.Page("pages/views/glossary.py", title="Glossary", url_path="glossary"),
+        ],
     }
     pages = {heading: listed for heading, listed in sections.items() if listed}
     listed = [one for section in pages.values() for one in section]

@@ -144,4 +144,4 @@ def test_the_words_that_a_lesson_needs_are_explained_beside_its_question(number:
     terms = LESSONS[number - 1].terms
     assert len(terms) >= 3
     said = " ".join(one.value for one in page(lesson=str(number)).markdown)
-    assert all(f"**{term}**: {glossary.TERMS[term]}" in said for term in terms)
+    assert all(glossary.said(glossary.TERMS[term]) in said for term in terms)

@@ -1,0 +1,241 @@
+"""The words of the trade, each once: one sentence, its formula, and the lesson that looks at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word, what it means in one sentence, its formula or a figure (empty where there is none), and the number of
+    the lesson that looks at it (0: none does)."""
+
+    name: str
+    sentence: str
+    formula: str = ""
+    lesson: int = 0
+
+
+ALL = (
+    Term(
+        "parameter",
+        "One of the numbers that a model learned, also called a weight.",
+        "weights = parameters × bytes of the format; 8 billion in bf16: 8 × 10⁹ × 2 B = 14.9 GiB",
+        1,
+    ),
+    Term(
+        "token",
+        "What a model reads and writes: a word or a piece of one.",
+        "a page of English text: about 500 tokens",
+        1,
+    ),
+    Term(
+        "gradient",
+        "Which way and how far a trained parameter should move, as the backward pass finds out.",
+        "gradients = trained parameters × bytes of their format",
+        1,
+    ),
+    Term(
+        "optimizer",
+        "The rule that turns gradients into new parameters, with numbers of its own to remember.",
+        "AdamW: weight ← weight − rate × average ÷ (√average of squares + ε)",
+        1,
+    ),
+    Term(
+        "optimizer states",
+        "What the optimizer remembers about each trained parameter between steps.",
+        "Adam in 32 bits: trained parameters × 2 averages × 4 B",
+        1,
+    ),
+    Term(
+        "activations",
+        "Results of the forward pass, kept until the backward pass has used them.",
+        "activations = tokens in the micro-batch × bytes per token",
+        1,
+    ),
+    Term(
+        "training step",
+        "Forward pass, backward pass and optimizer, after which all parameters have moved.",
+        "step = micro-batches × (forward + backward) + optimizer",
+        9,
+    ),
+    Term(
+        "inference",
+        "Using a trained model: it reads a prompt (prefill) and writes new tokens one by one (decode).",
+        "memory = weights + KV cache + temporaries",
+        2,
+    ),
+    Term(
+        "prefill and decode",
+        "Prefill reads the whole prompt and gives the first new token; decode gives each further one.",
+        "new tokens = 1 by prefill + the rest by decode",
+        8,
+    ),
+    Term(
+        "micro-batch",
+        "The sequences that go through the model together on one card.",
+        "tokens in memory = micro-batch × tokens per sequence",
+        3,
+    ),
+    Term(
+        "gradient accumulation",
+        "Adding up the gradients of several micro-batches, of which only one is in memory at a "
+        "time, before the optimizer takes one step.",
+        "batch of a step = micro-batch × accumulated × cards",
+        4,
+    ),
+    Term(
+        "gradient checkpointing",
+        "Keeping only the input of each block and computing the rest again in the backward pass.",
+        "operations: 6 → 8 for each parameter and token, a third more",
+        4,
+    ),
+    Term(
+        "activation offload",
+        "Keeping what the backward pass needs in the computer's main memory until then.",
+        "kept on the card ≈ the tensors on their way",
+        4,
+    ),
+    Term(
+        "mixed precision",
+        "Parameters stay in 32 bits while 16-bit copies of them are computed with: fast, but not half the memory.",
+        "4 B weight + 4 B gradient + 8 B Adam + 2 B copy for each parameter",
+        6,
+    ),
+    Term(
+        "master weights",
+        "A 32-bit copy of 16-bit parameters, in which small updates are not lost.",
+        "2 B weight + 2 B gradient + 4 B copy + 8 B Adam = 16 B for each parameter",
+        6,
+    ),
+    Term(
+        "quantisation",
+        "Storing weights in few bits, in blocks that share a scale.",
+        "bits per weight = bits + bits of the scale ÷ values in a block; Q4_0: 4 + 16 ÷ 32 = 4.5",
+        6,
+    ),
+    Term(
+        "LoRA",
+        "Training small matrices beside frozen parameters.",
+        "adapter of an out × in matrix: rank × (in + out) parameters",
+        7,
+    ),
+    Term(
+        "QLoRA",
+        "LoRA beside frozen parameters that are kept in 4 bits.",
+        "NF4, scales quantised: 4 + 8 ÷ 64 + 32 ÷ (64 × 256) = 4.127 bits a weight",
+        7,
+    ),
+    Term(
+        "head",
+        "One of several attention computations side by side, each over its own part of the values.",
+        "heads × values per head = width of the attention",
+        8,
+    ),
+    Term(
+        "KV cache",
+        "Keys and values of every token so far, kept so that a new token needs only its own computation.",
+        "2 × layers × key heads × values per head × bytes, for each token of each sequence",
+        8,
+    ),
+    Term(
+        "grouped-query attention",
+        "Several query heads share one head of keys and values: a smaller KV cache.",
+        "KV cache ÷ (query heads ÷ key heads)",
+        8,
+    ),
+    Term(
+        "latent attention",
+        "Keys and values are kept as one short vector for each token, and worked out again.",
+        "(rank + rotary values) × layers × bytes, for each token",
+        8,
+    ),
+    Term(
+        "sliding window",
+        "A layer that looks back over so many tokens only, and need keep no more.",
+        "cached tokens = min(tokens, window)",
+        8,
+    ),
+    Term(
+        "eager attention",
+        "Attention that writes down the score of every token for every other.",
+        "scores = heads × tokens² × bytes, for each sequence",
+        8,
+    ),
+    Term(
+        "flash attention",
+        "Attention computed block by block, without ever holding all scores.",
+        "kept: heads × tokens × 4 B for each sequence, in place of the scores",
+        8,
+    ),
+    Term(
+        "logits",
+        "One number for each word of the vocabulary and each position: what the model thinks comes next.",
+        "tokens × vocabulary × bytes; the loss needs them in 32 bits as well",
+        9,
+    ),
+    Term(
+        "peak",
+        "The highest instant of a run, which decides whether it fits.",
+        "peak = max over time of the sum of all live tensors",
+        9,
+    ),
+    Term(
+        "temporary and overhead",
+        "Temporary is what lives only for a moment, overhead what libraries and PyTorch's allocator take on top of all "
+        "tensors.",
+        "overhead = workspaces + gaps of the allocator + CUDA context",
+        9,
+    ),
+    Term(
+        "mixture of experts",
+        "A model whose blocks hold many feed-forward parts, of which each token goes through a few.",
+        "stored: all experts; computed: the chosen ones",
+    ),
+    Term(
+        "replica and shard",
+        "A replica is a whole copy of the model on each card; a shard is one card's part of it.",
+        "replica: all of it on each card; shard: all of it ÷ cards",
+        10,
+    ),
+    Term(
+        "ZeRO",
+        "Dividing optimizer states (stage 1), gradients as well (2) and weights as well (3) over the cards.",
+        "stage 1: 2 + 2 + 12 ÷ N, 2: 2 + 14 ÷ N, 3: 16 ÷ N bytes a parameter on N cards",
+        10,
+    ),
+    Term(
+        "tensor parallel",
+        "Splitting every matrix over several cards, which work on the same tokens.",
+        "weights ÷ cards, and a sum over the cards twice in each block",
+        10,
+    ),
+    Term(
+        "workspace",
+        "Scratch memory that libraries such as cuBLAS take for themselves while they multiply matrices.",
+        "8 MiB on most cards, 32 MiB on Hopper, for each handle and stream",
+    ),
+    Term("allocated", "What PyTorch's tensors take, each rounded up.", "each tensor: ⌈bytes ÷ 512⌉ × 512 B"),
+    Term(
+        "reserved",
+        "What PyTorch has taken from the driver: its tensors and the gaps between them.",
+        "reserved = allocated + gaps; nvidia-smi shows reserved + CUDA context",
+    ),
+    Term(
+        "CUDA context",
+        "What the driver and the CUDA libraries keep on the card for each process.",
+        "some 300 to 600 MiB for each process and card",
+    ),
+    Term(
+        "GiB and GB",
+        "Two units that differ by 7 %: memory is built in powers of two and sold in powers of ten.",
+        "1 GiB = 2³⁰ B = 1,073,741,824 B; 1 GB = 10⁹ B; 16 GiB = 17.2 GB",
+    ),
+    Term(
+        "16 GB card",
+        "Here, the smallest capacity that a driver reports for a consumer card sold with 16 GB.",
+        "16 GiB − what the driver keeps",
+    ),
+)
+
+TERMS = {one.name: one for one in ALL}
