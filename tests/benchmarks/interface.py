@@ -7,8 +7,10 @@ the very charts that the dashboard draws first for each value of that slider, re
 with the same settings and the same middleware, and both hand Streamlit a plain dictionary. In headless
 Chromium the sliders are moved by keyboard, one page after the other in every round, so that whatever else
 the machine does meets both alike. Measured are milliseconds from the key to the last change inside the
-chart (in the browser, by its own clock), processor time of the server for a move, processor time that the
-browser's page spends on it, and what a first visit loads. Medians of all rounds; ratios are what counts.
+chart (in the browser, by its own clock), processor time of the server for a move until the chart stands, the same
+with what the dashboard draws once the slider has rested, processor time that the browser's page spends until the
+chart stands, and what a first visit loads. Each move begins at rest, so that what follows a move on one page is never
+at work while the other is measured. Medians of all rounds; ratios are what counts.
 Prints the README's table. Needs Chromium and the packages of the extra ``dev``.
 """
 
@@ -39,6 +41,7 @@ ALLOWED_BYTES = 3.5e6
 USUAL_ROUNDS, WARM_UP = 20, 3
 WISHED_SLIDER = "seq"  # tokens per sequence: nearly every page has it
 QUIET = 300  # milliseconds without a change: the chart is done
+REST = 3000  # milliseconds after which everything that follows a move is done
 CHART = ".js-plotly-plot"
 
 EMPTY_PAGE = """
@@ -97,6 +100,7 @@ class Subject:
     config: dict[str, Any]
     chart: dict[str, list[float]] = field(default_factory=lambda: {"empty": [], "dashboard": []})
     server: dict[str, list[float]] = field(default_factory=lambda: {"empty": [], "dashboard": []})
+    settled: dict[str, list[float]] = field(default_factory=lambda: {"empty": [], "dashboard": []})
     browser: dict[str, list[float]] = field(default_factory=lambda: {"empty": [], "dashboard": []})
     first_visit: int = 0
 
@@ -106,7 +110,7 @@ class Subject:
 
     def row(self) -> str:
         cells = []
-        for what in ("chart", "server", "browser"):
+        for what in ("chart", "server", "settled", "browser"):
             found = getattr(self, what)
             cells += [f"{statistics.median(found[who]):.0f} ms" for who in found] + [f"**{self.ratio(what):.2f}**"]
         return f"| {self.page.title} | {' | '.join(cells)} | {self.first_visit / 1e6:.2f} MB |"
@@ -207,6 +211,9 @@ def measure(one: Subject, servers: dict[str, Server], browser: Any, rounds: int)
                 one.chart[who].append(taken)
                 one.server[who].append(1000 * (processor_time(servers[who].process.pid) - served))
                 one.browser[who].append(1000 * (tasks(session) - worked))
+            page.wait_for_timeout(REST)
+            if turn >= WARM_UP:
+                one.settled[who].append(1000 * (processor_time(servers[who].process.pid) - served))
     for page, _ in tabs.values():
         page.context.close()
 
@@ -228,7 +235,8 @@ def main() -> int:
     wanted = sys.argv[2:]
     subjects = [one for page in pages() if not wanted or page.title in wanted if (one := subject(page))]
     print("| page | slider to chart: empty | dashboard | ratio | server: empty | dashboard | ratio "
-          "| browser: empty | dashboard | ratio | first visit |\n" + "|---" * 11 + "|")  # fmt: skip
+          "| server, with what follows at rest: empty | dashboard | ratio "
+          "| browser: empty | dashboard | ratio | first visit |\n" + "|---" * 14 + "|")  # fmt: skip
     good = True
     with serving(subjects) as servers, sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
