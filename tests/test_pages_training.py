@@ -210,3 +210,23 @@ def test_one_card_shows_no_setting_of_many() -> None:
     assert "cards" not in verdict(test)
     shown = {one.key for one in training_settings.ALL if one.when({})}
     assert not {"strategy", "away", "bucketview", "buckets"} & shown
+
+
+def fold(test: AppTest, label: str):
+    (found,) = [one for one in test.expander if one.label == label]
+    return found
+
+
+def test_rare_settings_are_folded_until_something_in_them_is_set() -> None:
+    """Nothing that is not as usual is hidden: the group of a link's setting is open, and named with it."""
+    test = page(model="gpt2", seq="256")
+    labels = ("More memory savers", "Many GPUs", "Details of the step")
+    assert not any(fold(test, label).proto.expanded for label in labels)
+    assert not any("Set there" in one.value for one in test.caption)
+    test = page(model="gpt2", seq="256", clip="true", cards="8")
+    assert [fold(test, label).proto.expanded for label in labels] == [False, True, True]
+    said = " ".join(one.value for one in test.caption).replace("\\", "")
+    assert "Set there: Clip gradients." in said
+    assert "Set there: Cards that share a batch: 8." in said
+    test.toggle(key="clip").set_value(False).run()
+    assert not fold(test, "Details of the step").proto.expanded

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from memcalc.scenario.choices import accepted, known_values
 from memcalc.scenario.paths import Json, get, put
 
-__all__ = ["Json", "Setting", "accepted", "fill", "get", "known_values", "put"]
+__all__ = ["FOLDED", "Json", "Setting", "accepted", "fill", "get", "known_values", "put", "set_in"]
 
 
 def _always(_scenario: Json) -> bool:
@@ -86,6 +86,20 @@ class Setting:
         if self.kind == "switch":
             return ["true", "false"]
         return [self.name(value) for value in self.values()]
+
+
+FOLDED = frozenset({"More memory savers", "Many GPUs", "Details of the step"})
+"""Groups of settings that are folded until somebody opens them."""
+
+
+def set_in(group: tuple[Setting, ...], states: Mapping[str, Any]) -> str:
+    """What of a group is not as usual, in words: ``Clip gradients; Cards that share a batch: 8``."""
+    said = []
+    for setting in group:
+        value = setting.value(states.get(setting.key, setting.state(setting.usual)))
+        if value != setting.usual:
+            said.append(setting.label if setting.kind == "switch" else f"{setting.label}: {setting.name(value)}")
+    return "; ".join(said)
 
 
 def fill(scenario: Json, settings: tuple[Setting, ...], states: Mapping[str, Any]) -> Json:

@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from memcalc.errors import MemcalcError
 from memcalc.ui import catalogues, controls, links, options, own_card, redraw
 from memcalc.ui.effects import Change, changes
-from memcalc.ui.form import Json, Setting, get
+from memcalc.ui.form import FOLDED, Json, Setting, get, set_in
 from memcalc.ui.options import HELP
 from memcalc.ui.words import plain
 
@@ -61,13 +61,18 @@ class Form:
 
     def group(self, title: str, settings: tuple[Setting, ...], scenario_of: ScenarioOf) -> None:
         """One group of settings: those that the core supports and that mean something beside the others."""
-        st.markdown(f"**{title}**")
-        with st.container(gap="medium", key=f"group-{settings[0].key}"):
+        folded = title in FOLDED
+        if not folded:
+            st.markdown(f"**{title}**")
+        with _fold(title, settings) if folded else st.container(gap="medium", key=f"group-{settings[0].key}"):
             for setting in settings:
                 if setting.supported() and setting.when(scenario_of(self.states)):
                     with st.container(gap="xxsmall"):
                         self.states[setting.key] = draw(setting)
                         self.lines.append((setting, st.container(gap=None)))
+        said = set_in(tuple(one for one, _ in self.lines if one in settings), self.states) if folded else ""
+        if said:
+            st.caption(plain(f"Set there: {said}."))
 
     def effects(self, page: str, scenario: Json, fresh: bool) -> None:
         """Below each control: what it is, and what its other values would change. Where the settings have not rested
@@ -99,6 +104,14 @@ class Form:
             places = {**self.places, **{setting.key: place for setting, place in self.lines}}
             for key, message in said:
                 places[key].warning(plain(message), icon=":material/info:")
+
+
+def _fold(title: str, settings: tuple[Setting, ...]) -> DeltaGenerator:
+    """A folded group. Its controls are drawn all the same (one that is not loses its place in the link), and it is
+    open where something in it is not as usual."""
+    held = {one.key: st.session_state[one.key] for one in settings if one.key in st.session_state}
+    used = bool(set_in(settings, held)) or any(one.key in st.query_params for one in settings if one.key not in held)
+    return st.expander(title, expanded=used, icon=":material/tune:")
 
 
 def _concerns(path: str, field_name: str) -> bool:

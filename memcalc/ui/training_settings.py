@@ -62,13 +62,42 @@ DATA = (
     Setting("mask", "Padding mask", "attention_mask", "switch", "none",
             "Sequences of unequal length are padded, and a mask says so; some kernels cannot take one.", wish="padded"),
 )  # fmt: skip
-NUMBERS = (
+TRAINED = (
+    Setting("method", "What is trained", "training.method", "few", "full", options.HELP["method"],
+            shown=options.METHODS, lines=METHOD_LINES),
+    Setting("rank", "LoRA rank", "training.lora.r", "ladder", 16, "The width of the adapters.", RANKS, when=_adapters),
+    Setting("targets", "Adapters on all linear layers", "training.lora.targets", "switch", None,
+            "Otherwise PEFT's usual layers for the model (often only two of the attention's four).",
+            wish="all-linear", when=_adapters),
+    Setting("adapter", "Adapter format", "training.lora.dtype", "choice", "fp32", "PEFT makes adapters in fp32.",
+            when=_adapters),
+    Setting("base", "Frozen weights as", "training.base_weights", "choice", "nf4-dq",
+            "How QLoRA keeps the frozen weights.", when=lambda s: get(s, "training.method") == "qlora"),
     Setting("precision", "Precision", "precision", "choice", "bf16", "The formats of weights, gradients and states.",
             lines=options.TRAINING_PRECISIONS),
     Setting("grads", "Gradients in fp32", "training.gradient_dtype", "switch", None,
             "Megatron's way: 16-bit gradients are added into 32-bit ones.", wish="fp32", when=_sixteen_bits),
     Setting("optimizer", "Optimizer", "training.optimizer", "choice", "adamw",
             "What the optimizer remembers about every trained weight.", lines=options.OPTIMIZERS),
+    Setting("checkpointing", "Gradient checkpointing", "training.checkpointing", "switch", "none",
+            options.HELP["checkpointing"], wish="full"),
+    Setting("recompute", "What is computed again", "training.checkpointing", "choice", "full",
+            "Less computed again takes less time and more memory.",
+            shown=_named("training.checkpointing", RECOMPUTED),
+            only=tuple(one for one in known_values("training.checkpointing") if one != "none"),
+            when=lambda s: get(s, "training.checkpointing") not in (None, "none")),
+)  # fmt: skip
+SAVERS = (
+    Setting("attention", "Attention kernel", "attention", "choice", "sdpa",
+            "A wish: where it cannot run, the next one is taken, and said.", lines=ATTENTION_LINES),
+    Setting("loss", "Fused loss", "training.loss", "switch", "standard",
+            "Logits are never written out as a whole.", wish="fused"),
+    Setting("liger", "Liger kernels", "training.liger", "switch", False,
+            "Fused norms, rotations, activations and loss."),
+    Setting("offload", "Activations in main memory", "training.activation_offload", "switch", False,
+            "What is kept for the backward pass waits in the computer's own memory."),
+)  # fmt: skip
+STEP = (
     Setting("impl", "How it steps", "training.optimizer_impl", "choice", "foreach",
             "All weights at once (foreach), in one kernel (fused), or one after another (for-loop).",
             lines={"foreach": "fast, with temporaries as large as the weights", "fused": "one kernel, in place",
@@ -93,33 +122,9 @@ NUMBERS = (
     Setting("ema", "Average of the weights (EMA)", "training.ema", "switch", False,
             "A moving average of all trained weights is kept beside them."),
 )  # fmt: skip
-SAVERS = (
-    Setting("method", "What is trained", "training.method", "few", "full", options.HELP["method"],
-            shown=options.METHODS, lines=METHOD_LINES),
-    Setting("rank", "LoRA rank", "training.lora.r", "ladder", 16, "The width of the adapters.", RANKS, when=_adapters),
-    Setting("targets", "Adapters on all linear layers", "training.lora.targets", "switch", None,
-            "Otherwise PEFT's usual layers for the model (often only two of the attention's four).",
-            wish="all-linear", when=_adapters),
-    Setting("adapter", "Adapter format", "training.lora.dtype", "choice", "fp32", "PEFT makes adapters in fp32.",
-            when=_adapters),
-    Setting("base", "Frozen weights as", "training.base_weights", "choice", "nf4-dq",
-            "How QLoRA keeps the frozen weights.", when=lambda s: get(s, "training.method") == "qlora"),
-    Setting("checkpointing", "Gradient checkpointing", "training.checkpointing", "switch", "none",
-            options.HELP["checkpointing"], wish="full"),
-    Setting("recompute", "What is computed again", "training.checkpointing", "choice", "full",
-            "Less computed again takes less time and more memory.",
-            shown=_named("training.checkpointing", RECOMPUTED),
-            only=tuple(one for one in known_values("training.checkpointing") if one != "none"),
-            when=lambda s: get(s, "training.checkpointing") not in (None, "none")),
-    Setting("attention", "Attention kernel", "attention", "choice", "sdpa",
-            "A wish: where it cannot run, the next one is taken, and said.", lines=ATTENTION_LINES),
-    Setting("loss", "Fused loss", "training.loss", "switch", "standard",
-            "Logits are never written out as a whole.", wish="fused"),
-    Setting("liger", "Liger kernels", "training.liger", "switch", False,
-            "Fused norms, rotations, activations and loss."),
-    Setting("offload", "Activations in main memory", "training.activation_offload", "switch", False,
-            "What is kept for the backward pass waits in the computer's own memory."),
-)  # fmt: skip
 
-GROUPS = {"Data": DATA, "Memory savers": SAVERS, "Many GPUs": parallel_settings.MANY, "Numbers": NUMBERS}
+GROUPS = {"Data": DATA, "What is trained, and how": TRAINED, "More memory savers": SAVERS,
+          "Many GPUs": parallel_settings.MANY, "Details of the step": STEP}  # fmt: skip
+"""What most trainings set comes first; the groups after it (``form.FOLDED``) are folded, named with what is set in
+them."""
 ALL = tuple(setting for group in GROUPS.values() for setting in group)
