@@ -220,7 +220,8 @@ def table(shown: list[Line]) -> str:
     )
     return (
         '<div class="mc-tables"><div><table><caption><b>Memory on the card</b>, batch by batch</caption>'
-        f'<thead><tr><th scope="col">batch</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></div>'
+        f'<thead><tr><th scope="col" style="text-align: left">batch</th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></div>"
     )
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 PAUSE = 0.7
 """Seconds. 0: nothing waits (for tests that look at a page without a browser)."""
-DIM: Final = "<style>.mc-changes, .st-key-facts, .st-key-advice, .st-key-more { opacity: .45; }</style>"
+DIM: Final = "<style>:is(.mc-line.mc-changes, .st-key-facts, .st-key-advice, .st-key-more) { opacity: .45; }</style>"
 """To be sent with an answer whose question has not rested: what the page said before about another one is dimmed."""
 _SETTLED: Final = "_settled"
 _WAITING: Final = "_waiting"
