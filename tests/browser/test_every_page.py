@@ -62,7 +62,7 @@ def test_a_deep_link_works_for_the_first_visitor_of_a_new_server(name: str, fres
 @pytest.mark.parametrize("name", ["training", "inference"])
 def test_a_copied_link_reopens_what_was_seen_with_its_pins(name: str, visit: Any) -> None:
     page = visit(PATHS[name])
-    page.locator(".st-key-pin button").click()
+    page.locator(".st-key-pin button:visible").first.click()
     page.get_by_text("Compare 1 pinned").wait_for(timeout=60_000)
     alt = page.evaluate(ALT)
     page.locator(".st-key-mask label").first.click()
