@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -83,7 +84,8 @@ def fetch(path: str) -> tuple[dict[str, str], bytes]:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
-    asyncio.run(app(scope, receive, send))
+    with ThreadPoolExecutor(1) as apart:  # where browser tests ran before, this thread has a loop of theirs
+        apart.submit(lambda: asyncio.run(app(scope, receive, send))).result()
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return headers, b"".join(one.get("body", b"") for one in sent[1:])
 
