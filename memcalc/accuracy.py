@@ -14,10 +14,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from memcalc.components import COMPONENTS
 from memcalc.diffusion import is_pipeline
 from memcalc.estimate import estimate
 from memcalc.measured import Measurement, figure, measurements
-from memcalc.tensors.tape import COMPONENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memcalc.components import COMPONENTS
 from memcalc.stages import Stage
-from memcalc.tensors.tape import COMPONENTS, Size
+from memcalc.tensors.tape import Size
 from memcalc.tensors.timeline import Segment
 
 Grid = NDArray[np.int64]

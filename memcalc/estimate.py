@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcalc.architectures.decoder import Decoder
+from memcalc.components import COMPONENTS
 from memcalc.diffusion import estimate_pipeline, is_pipeline
 from memcalc.errors import ScenarioError
 from memcalc.hardware.fit import Device, judge
@@ -22,7 +23,7 @@ from memcalc.runtimes.answer import fit_of, overhead_of, settled, stages_of
 from memcalc.scenario import Scenario
 from memcalc.shared import Shared
 from memcalc.stages import Stage, breakdown, component_peaks, highest
-from memcalc.tensors.tape import COMPONENTS, Size
+from memcalc.tensors.tape import Size
 from memcalc.training.notes import training_notes, widened
 from memcalc.training.standing import weight_bytes
 from memcalc.units import binary

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcalc.architectures.decoder import Decoder
+from memcalc.components import COMPONENTS
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
 from memcalc.hardware.fit import device_for
@@ -21,7 +22,7 @@ from memcalc.scenario import Scenario
 from memcalc.sources import source_of
 from memcalc.stages import Stage, instant
 from memcalc.tensors.ops.quantised import QuantisedParameter
-from memcalc.tensors.tape import COMPONENTS, Record
+from memcalc.tensors.tape import Record
 from memcalc.tensors.tensor import Parameter
 from memcalc.tensors.timeline import Segment, alive
 

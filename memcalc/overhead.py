@@ -117,9 +117,9 @@ def overhead(
     allocated = (low_tensors, tensors + above, _times(high_tensors, 1 + UNEXPLAINED) + above + scratch)
     usual, worst, base = _slack(scenario, measured)
     reserved = (
-        _up_to(allocated[0], 2 * MiB),
-        _up_to(_times(allocated[1] + base + apart, usual), 2 * MiB),
-        _up_to(_times(allocated[2] + base + apart, worst), 2 * MiB),
+        up_to(allocated[0], 2 * MiB),
+        up_to(_times(allocated[1] + base + apart, usual), 2 * MiB),
+        up_to(_times(allocated[2] + base + apart, worst), 2 * MiB),
     )
     context = measured.context_range() if measured else context_bytes(capability)
     buffers = communication.nccl(scenario.parallel, training)
@@ -162,5 +162,6 @@ def _times(size: Size, factor: float) -> Size:
     return size * round(factor * 1000) // 1000
 
 
-def _up_to(size: Size, unit: int) -> Size:
+def up_to(size: Size, unit: int) -> Size:
+    """``size`` rounded up to whole units."""
     return (size + unit - 1) // unit * unit

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memcalc.tensors.tape import COMPONENTS, Size
+from memcalc.components import COMPONENTS
+from memcalc.tensors.tape import Size
 from memcalc.tensors.timeline import Instant, Segment, climb, largest, summit
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.breakdowns import breakdowns
+from memcalc.components import COMPONENTS
 from memcalc.errors import ScenarioError
 from memcalc.estimate import LIMIT, kernel_scratch
 from memcalc.hardware.fit import Device, device_for
@@ -23,7 +24,6 @@ from memcalc.runtimes import serve
 from memcalc.runtimes.answer import held, overhead_of
 from memcalc.scenario import Scenario
 from memcalc.stages import highest
-from memcalc.tensors.tape import COMPONENTS
 from memcalc.training.notes import widened
 from memcalc.units import binary
 

@@ -46,6 +46,11 @@ def decimal(size: float) -> str:
     return _scaled(size, _DECIMAL)
 
 
+def both(size: float) -> str:
+    """``size`` bytes in both kinds of units, for hovering: ``both(17179869184) == '16.0 GiB (17.2 GB)'``."""
+    return f"{binary(size)} ({decimal(size)})"
+
+
 def gib(size: float) -> float:
     """``size`` bytes as a number of GiB, for axes."""
     return size / GiB

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import memcalc
 from memcalc.accuracy import MeasuredCase, TracedCase, by_family, by_group, measured, summary
-from memcalc.tensors.tape import COMPONENTS
+from memcalc.components import COMPONENTS
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"

@@ -10,7 +10,7 @@ from memcalc.allocator.expand import replay_scenario
 from memcalc.estimate import Estimate, estimate
 from memcalc.hardware.fit import device_for, judge
 from memcalc.hardware.machine import Machine
-from memcalc.overhead import UNEXPLAINED
+from memcalc.overhead import UNEXPLAINED, up_to
 from memcalc.scenario import Scenario
 from memcalc.units import MiB
 
@@ -30,7 +30,7 @@ def replayed(
     run = replay_scenario(checked, allow_files, checked.expandable_segments, machine)
     context = quick.peak["device"] - quick.peak["reserved"]
     below, above = (quick.range["device"][i] - quick.range["reserved"][i] for i in (0, 1))
-    least = -(-run.allocated // (2 * MiB)) * 2 * MiB
+    least = int(up_to(run.allocated, 2 * MiB))
     most = round(run.reserved * (1 + UNEXPLAINED))
     device_range = (least + below, run.reserved + context, most + above)
     found = device_for(checked.hardware, machine)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from memcalc.architectures.experts import softmax_router
 from memcalc.architectures.layers import Linear, activation
-from memcalc.architectures.llama import Block
+from memcalc.architectures.llama import Block, Llama
 from memcalc.architectures.moe import Mixtral, MoeSpec, SparseBlock
 from memcalc.architectures.run import Run
 from memcalc.formats import Format
@@ -30,16 +30,7 @@ class Qwen2Moe(Mixtral):
     """The gated expert is computed first, on tokens in a row."""
 
     spec: Qwen2MoeSpec
-    linear_names = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-        "shared_expert_gate",
-    )
+    linear_names = (*Llama.linear_names, "shared_expert_gate")
     narrow_weights = True
 
     def shared_experts(self, mlp: str, repeat: int) -> dict[str, Linear]:

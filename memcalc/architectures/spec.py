@@ -37,6 +37,11 @@ class DecoderSpec:
     windows: tuple[int | None, ...] = ()
     eager_only: bool = False
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that the model has learned positions for; None where nothing ends there."""
+        return self.max_positions if self.learned_positions else None
+
     def window(self, layer: int) -> int | None:
         """The sliding window of a layer, or None."""
         return self.windows[layer] if self.windows else None

@@ -8,9 +8,9 @@ from typing import Any
 
 from memcalc.cli.reading import read_json, refuse
 from memcalc.cli.tables import table
+from memcalc.components import COMPONENTS
 from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.estimate import Estimate, estimate
-from memcalc.tensors.tape import COMPONENTS
 from memcalc.units import binary
 
 

@@ -11,7 +11,7 @@ from memcalc.diffusion import parts, runs
 from memcalc.diffusion.asked import Asked, gguf_block, understood
 from memcalc.diffusion.parts import Part
 from memcalc.hardware.fit import Device, judge
-from memcalc.overhead import BASE, SLACK, context_bytes, workspace_bytes
+from memcalc.overhead import BASE, SLACK, context_bytes, up_to, workspace_bytes
 from memcalc.quantisation import SAME, scheme_for
 from memcalc.quantisation.scheme import Piece, Scheme
 from memcalc.scenario.settings import Hardware
@@ -161,7 +161,7 @@ def _sums(stages: list[Stage], capability: float) -> dict[str, tuple[int, int, i
     context = context_bytes(capability)
     sums = {
         "allocated": _largest(allocated),
-        "reserved": tuple(_up(one) for one in _largest([*allocated, *reserved])),
+        "reserved": tuple(int(up_to(one, 2 * MiB)) for one in _largest([*allocated, *reserved])),
     }
     # The low end of what is reserved is at least what the tensors need.
     top = sums["reserved"]
@@ -172,10 +172,6 @@ def _sums(stages: list[Stage], capability: float) -> dict[str, tuple[int, int, i
 def _largest(rows: list[Any]) -> tuple[int, int, int]:
     low, point, high = (max(one[i] for one in rows) for i in range(3))
     return low, point, high
-
-
-def _up(size: int) -> int:
-    return -(-size // (2 * MiB)) * 2 * MiB
 
 
 def _notes(asked: Asked) -> list[str]:

@@ -10,12 +10,10 @@ from typing import Any
 
 import memcalc
 from memcalc import units
+from memcalc.components import COMPONENTS
+from memcalc.components import OVERHEAD as OVERHEAD
 from memcalc.estimate import Estimate
 from memcalc.models import catalogue
-from memcalc.tensors.tape import COMPONENTS
-
-OVERHEAD = "overhead"
-"""Beside an estimate's components: what is above the tensors (workspaces, the allocator's reserve, the context)."""
 
 Json = dict[str, Any]
 
@@ -44,8 +42,7 @@ class Case:
         """The most tokens that the model has learned positions for; None where nothing ends there."""
         if isinstance(self.model, int):
             return None
-        spec = catalogue.describe(self.model).spec
-        return spec.max_positions if spec.learned_positions else None
+        return catalogue.describe(self.model).spec.longest
 
     def reachable(self, tokens: int) -> int:
         """``tokens``, or as many as the model has positions for."""

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from memcalc import units
+from memcalc.components import LABELS as LABELS
 
-LABELS = {
-    "weights": "weights",
-    "gradients": "gradients",
-    "optimizer": "optimizer states",
-    "activations": "activations",
-    "kv_cache": "KV cache",
-    "temporary": "temporary",
-    "overhead": "overhead",
-}
 PHASES = {
     "forward": "forward pass",
     "backward": "backward pass",

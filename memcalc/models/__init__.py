@@ -15,8 +15,6 @@ from memcalc.models.files import gguf, hub, safetensors
 
 KINDS = ("config", "parameters", "hub", "gguf", "safetensors")
 LATER = ("timm", "torchvision")
-LARGEST_FILE = 4 * 1024 * 1024
-"""Bytes: no real config.json is larger."""
 
 
 def describe(model: Any, allow_files: bool = True) -> ModelDescription:
@@ -59,8 +57,8 @@ def _from_file(path: str) -> ModelDescription:
     if place.is_dir():
         place = place / "config.json"
     try:
-        if place.stat().st_size > LARGEST_FILE:
-            raise ModelError(f"{place.name} is larger than {LARGEST_FILE // 2**20} MiB: no config.json", "model")
+        if place.stat().st_size > config.LARGEST:
+            raise ModelError(f"{place.name} is larger than {config.LARGEST // 2**20} MiB: no config.json", "model")
         parsed = json.loads(place.read_text("utf-8"))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}", "model") from error

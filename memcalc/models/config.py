@@ -6,6 +6,7 @@ by name, one that contradicts itself by field.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,20 @@ from memcalc.errors import ModelError
 from memcalc.models.description import ModelDescription
 from memcalc.models.reader import FIELD, shown
 from memcalc.models.readers import FAMILIES
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes: no real config.json is larger."""
+
+
+def parsed(text: str | bytes, name: str, field: str) -> dict[str, Any]:
+    """The JSON object in a stranger's file called ``name``; ModelError at ``field`` where there is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{name} is not valid JSON: {error}", field) from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{name} is not a JSON object", field)
+    return found
 
 
 def describe(config: Any, name: str = "") -> ModelDescription:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memcalc.components import COMPONENTS
 from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.estimate import estimate
 from memcalc.shared import Shared
 from memcalc.solve.axes import Axis
 from memcalc.solve.verdict import understood
 from memcalc.sweep import Sweep, sweep, sweep_components
-from memcalc.tensors.tape import COMPONENTS
 
 Grid = NDArray[np.int64]
 REFUSED = -1

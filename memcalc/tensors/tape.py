@@ -24,8 +24,6 @@ Size = Any
 BLOCK = 512
 """Bytes: the CUDA caching allocator rounds every request up to this (c10 ``kMinBlockSize``)."""
 
-COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
-
 
 def rounded(size: Size) -> Size:
     """``size`` bytes as the allocator hands them out: the next multiple of 512. ``rounded(1) == 512``."""

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from memcalc.allocator.replay import Replay, replay
 from memcalc.allocator.workspaces import with_workspaces
+from memcalc.components import COMPONENTS
 from memcalc.errors import MemcalcError, ModelError
 from memcalc.hardware.fit import device_for, judge
 from memcalc.models import catalogue
-from memcalc.overhead import UNEXPLAINED, context_bytes, workspace_bytes
+from memcalc.overhead import UNEXPLAINED, context_bytes, up_to, workspace_bytes
 from memcalc.question import Question
 from memcalc.scenario import Scenario
 from memcalc.trace import trace
-from memcalc.trace.result import COMPONENTS, Trace, phase_kind, phase_step
+from memcalc.trace.result import Trace, phase_kind, phase_step
 from memcalc.units import MiB
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def traced_estimate(
     replayed = replayed_with_workspaces(found, workspace, training)
     context = context_bytes(capability)
     high = round(replayed.reserved * (1 + UNEXPLAINED))
-    least = -(-replayed.allocated // (2 * MiB)) * 2 * MiB
+    least = int(up_to(replayed.allocated, 2 * MiB))
     device_range = (least + context[0], replayed.reserved + context[1], high + context[2])
     return {
         "scenario": shown,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping
 
+from memcalc.components import COMPONENTS
 from memcalc.trace.ledger import Ledger
-from memcalc.trace.result import COMPONENTS, Event, Trace, live_at, phase_kind, phase_step
+from memcalc.trace.result import Event, Trace, live_at, phase_kind, phase_step
 
 
 def read_ledger(ledger: Ledger, parameters: Mapping[str, int], kernels: Mapping[str, int]) -> Trace:

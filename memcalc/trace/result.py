@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
 PHASES = {
     "load": "load",
     "opt_init": "load",

@@ -57,7 +57,7 @@ def _measured(one: MeasuredCase) -> str:
     published = one.measurement
     held = "holds it" if one.held else "does not hold it"
     lines = [
-        ("measured", f"{units.binary(published.measured)} ({units.decimal(published.measured)}), {published.what}"),
+        ("measured", f"{units.both(published.measured)}, {published.what}"),
         ("estimate", f"{units.binary(one.estimated)}, error {percent(one.error)}"),
         ("stated range", f"{units.binary(one.low)} to {units.binary(one.high)}: {held}"),
         ("on", f"{published.gpu}; {published.software}"),

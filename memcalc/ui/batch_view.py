@@ -124,9 +124,9 @@ def _traces(one: Line) -> list[dict[str, Any]]:
     """A run's range as a band, the straight line's way down to its fixed part, and the line itself."""
     xs, colour = list(range(1, len(one.point) + 1)), SHADES[one.title]
     band = [units.gib(size) for size in (*one.high, *reversed(one.low))]
-    hover = [f"{units.binary(size)} ({units.decimal(size)})" for size in one.point]
+    hover = [f"{units.both(size)}" for size in one.point]
     start = one.straight_from
-    fixed = f"whatever the batch: {units.binary(max(0, one.fixed))} ({units.decimal(max(0, one.fixed))})"
+    fixed = f"whatever the batch: {units.both(max(0, one.fixed))}"
     return [
         {"type": "scatter", "x": xs + xs[::-1], "y": band, "fill": "toself", "fillcolor": colour + "33",
          "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False,
@@ -147,7 +147,7 @@ def _dot(one: Line, now: int) -> dict[str, Any]:
     return {
         "type": "scatter", "x": [now], "y": [units.gib(there)], "mode": "markers", "name": f"{one.title}, now",
         "marker": {"size": 11, "color": SHADES[one.title], "line": {"color": "#FFFFFF", "width": 2}},
-        "hovertemplate": f"<b>{one.title}</b>, batch {now} (chosen)<br>{units.binary(there)} ({units.decimal(there)})"
+        "hovertemplate": f"<b>{one.title}</b>, batch {now} (chosen)<br>{units.both(there)}"
         "<extra></extra>",
     }  # fmt: skip
 

@@ -156,15 +156,24 @@ def _leaves(fields: Mapping[str, Any], at: str, skipped: frozenset[str]) -> Iter
             yield path, value
 
 
+def _given() -> tuple[str, bytes] | None:
+    """The uploaded file's name, fit to be shown, and its bytes; None where it was taken away, and the word about it
+    with it."""
+    file = st.session_state.get("upload")
+    if file is None:
+        st.session_state.pop(_NOTE, None)
+        return None
+    return _name(file.name), file.getvalue()
+
+
 def _put(take: Take) -> None:
     """Put an uploaded scenario into the controls; whatever is wrong with it is said, and nothing is lost."""
-    given = st.session_state.get("upload")
+    given = _given()
     if given is None:
-        st.session_state.pop(_NOTE, None)
         return
-    name = _name(given.name)
+    name, data = given
     try:
-        states, missing = take(one(read(given.getvalue())))
+        states, missing = take(one(read(data)))
     except ValueError as error:
         said = f"{name} was not taken over: {error}. Your settings are as they were."
         st.session_state[_NOTE] = ("bad", said, None)
@@ -180,13 +189,12 @@ def _put(take: Take) -> None:
 
 def _pin() -> None:
     """Pin what a file holds: one scenario or several."""
-    given = st.session_state.get("upload")
+    given = _given()
     if given is None:
-        st.session_state.pop(_NOTE, None)
         return
-    name = _name(given.name)
+    name, data = given
     try:
-        found = read(given.getvalue())
+        found = read(data)
         found = found if isinstance(found, list) and found else [found]
         room = pins.MOST - len(pins.pinned()[0])
         pins.add(*[pins.check(scenario) for scenario in found[: 2 * pins.MOST]])

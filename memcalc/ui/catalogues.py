@@ -26,8 +26,7 @@ def longest(model: str | int) -> int | None:
     """The most tokens that a catalogue model has learned positions for; None where nothing ends there."""
     if isinstance(model, int):
         return None
-    spec = catalogue.describe(model).spec
-    return spec.max_positions if spec.learned_positions else None
+    return catalogue.describe(model).spec.longest
 
 
 @st.cache_data(show_spinner=False)

@@ -8,21 +8,12 @@ holds that figure. Colour is never the only sign: wide segments carry their name
 
 from __future__ import annotations
 
-#: Components in the order in which they are stacked, listed and explained.
-COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
-OVERHEAD = "overhead"
+from memcalc.components import COMPONENTS as COMPONENTS
+from memcalc.components import LABELS as LABELS
+from memcalc.components import OVERHEAD as OVERHEAD
+
 #: What is on a card already, and not part of any estimate; drawn hatched, so that no grey is taken for another.
 OTHERS, OTHERS_LABEL, OTHERS_COLOUR = "others", "already on the card", "#6B7683"
-
-LABELS = {
-    "weights": "weights",
-    "gradients": "gradients",
-    "optimizer": "optimizer states",
-    "activations": "activations",
-    "kv_cache": "KV cache",
-    "temporary": "temporary",
-    "overhead": "overhead",
-}
 
 COLOURS = {
     "weights": "#384EBF",

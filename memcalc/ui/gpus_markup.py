@@ -128,20 +128,16 @@ def _memory(gpu: LiveGpu) -> str:
         ("mc-kept", gpu.reserved or 0, "driver's reserve"),
     ]
     bar = "".join(
-        f'<i class="{name}" style="width:{100 * size / gpu.total:.2f}%" title="{what}: {_both(size)}"></i>'
+        f'<i class="{name}" style="width:{100 * size / gpu.total:.2f}%" title="{what}: {units.both(size)}"></i>'
         for name, size, what in parts
         if size > 0
     )
-    said = f"{_both(gpu.used)} used, {_both(gpu.free)} free, of {_both(gpu.total)}{shared}{kept}"
+    said = f"{units.both(gpu.used)} used, {units.both(gpu.free)} free, of {units.both(gpu.total)}{shared}{kept}"
     return (
         f'<p class="mc-free"><b>{units.binary(gpu.free)}</b> free of {units.binary(gpu.total)}{shared}</p>'
         f'<div class="mc-bar" role="img" aria-label="{escape(said)}">{bar}</div>'
         f'<p class="mc-small">{units.binary(gpu.used)} used{kept}</p>'
     )
-
-
-def _both(size: int) -> str:
-    return f"{units.binary(size)} ({units.decimal(size)})"
 
 
 def _fit(fit: Judged | str, watched: str) -> str:
@@ -156,17 +152,17 @@ def _fit(fit: Judged | str, watched: str) -> str:
     axis = max(fit.usable, most)
     bar = "".join(
         f'<i class="{kind}" style="width:{100 * size / axis:.2f}%;{"" if kind else f"background:{colour}"}" '
-        f'title="{label}: {_both(size)}"></i>'
+        f'title="{label}: {units.both(size)}"></i>'
         for label, kind, colour, size in parts
         if size > 0
     )
-    marks = _mark(fit.usable / axis, "mc-limit", f"the card's end: {_both(fit.usable)}")
+    marks = _mark(fit.usable / axis, "mc-limit", f"the card's end: {units.both(fit.usable)}")
     if fit.own is not None:
-        marks += _mark((fit.others + fit.own) / axis, "mc-measured", f"measured: {_both(fit.own)}")
+        marks += _mark((fit.others + fit.own) / axis, "mc-measured", f"measured: {units.both(fit.own)}")
     listed = ", ".join(f"{label} {units.binary(size)}" for label, _, _, size in parts if size > 0)
     more = f'<p class="mc-small">{escape(difference(fit, watched))}</p>' if watched and fit.own_peak else ""
     measured = '<span class="mc-cuda">measured context</span>' if fit.measured else ""
-    spoken = escape(f"{listed}; of {_both(fit.usable)}")
+    spoken = escape(f"{listed}; of {units.both(fit.usable)}")
     return (
         f'<p class="mc-fit {name}"><span aria-hidden="true">{sign}</span> {run.title} {escape(said.headline)}'
         f'{measured}</p><div class="mc-bar mc-stack" role="img" aria-label="{spoken}">{bar}{marks}</div>'

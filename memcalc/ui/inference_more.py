@@ -151,7 +151,7 @@ def figure(found: Curves, which: str, card: str) -> dict[str, Any]:
     xs, ys = (found.lengths, found.by_length) if context else (found.counts, found.by_count)
     now = found.context if context else found.sequences
     title = "tokens of a sequence" if context else "sequences at once"
-    hover = [f"{x:,} {title}<br>{units.binary(y)} ({units.decimal(y)})" for x, y in zip(xs, ys, strict=True)]
+    hover = [f"{x:,} {title}<br>{units.both(y)}" for x, y in zip(xs, ys, strict=True)]
     data: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines", "name": "KV cache", "x": list(xs), "y": [units.gib(y) for y in ys],
          "line": {"color": COLOURS["kv_cache"], "width": 3}, "hovertext": hover, "hoverinfo": "text"},

@@ -34,10 +34,6 @@ def _layout(height: float, scale: float, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _both(size: float) -> str:
-    return f"{units.binary(size)} ({units.decimal(size)})"
-
-
 def bars(shown: Bars, scale: float = 1.0) -> dict[str, Any]:
     """Stacked bars, each with its name and total above it; the chosen one's in bold."""
     label, bar, gap = (round(size * scale) for size in (LABEL, BAR, GAP))
@@ -81,7 +77,7 @@ def _segments(part: str, shown: Bars, middles: list[int], bar: int, axis: float,
         "textposition": "inside", "insidetextanchor": "middle", "textangle": 0,
         "insidetextfont": {"color": ink(COLOURS[part]), "size": 12 * scale},
         "hovertext": [
-            f"<b>{LABELS[part]}</b>, {escape(one.label)}<br>{_both(size)}, "
+            f"<b>{LABELS[part]}</b>, {escape(one.label)}<br>{units.both(size)}, "
             f"{size / one.total if one.total else 0:.0%} of {units.binary(one.total)}"
             for one, size in zip(shown.stacks, sizes, strict=True)
         ],
@@ -148,7 +144,7 @@ def _up(value: float, shown: Curves) -> float:
 
 
 def _value(value: float, shown: Curves) -> str:
-    return _both(value) if shown.unit == "bytes" else f"{value:,.0f} {shown.unit}"
+    return units.both(value) if shown.unit == "bytes" else f"{value:,.0f} {shown.unit}"
 
 
 def _curve(one: Curve, shown: Curves, scale: float) -> dict[str, Any]:

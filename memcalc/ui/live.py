@@ -33,5 +33,5 @@ def _cards() -> None:
                     st.caption(plain(f"– ({seen.why or gpu.reasons.get('total', 'not told')})"))
                     continue
                 st.progress(min(1.0, gpu.used / gpu.total))
-                whole = f"{units.binary(gpu.total)} ({units.decimal(gpu.total)})"
+                whole = f"{units.both(gpu.total)}"
                 st.caption(f"{units.binary(gpu.free)} free, {units.binary(gpu.used)} used of {whole}")

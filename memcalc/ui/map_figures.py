@@ -97,7 +97,7 @@ def hover(found: Map, i: int, j: int, limits: Sequence[Limit]) -> str:
     size = int(found.point[i, j])
     if size == REFUSED:
         return f"{at}<br>not possible"
-    lines = [at, f"{units.binary(size)} ({units.decimal(size)}), at worst {units.binary(int(found.high[i, j]))}"]
+    lines = [at, f"{units.both(size)}, at worst {units.binary(int(found.high[i, j]))}"]
     for name, sizes in (found.components or {}).items():
         part = int(sizes[i, j])
         if part > 0:

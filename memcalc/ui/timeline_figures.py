@@ -23,17 +23,13 @@ FAR = 3.0
 TILES = 14
 
 
-def _both(number: int) -> str:
-    return f"{units.binary(number)} ({units.decimal(number)})"
-
-
 def _head(band: Band, step: Step, task: str) -> str:
     """The hover's first line and last: where, and how much in all."""
     turn = {1: ", first step"}.get(band.step, ", later steps") if task == "train" and band.step else ""
     phase = PHASE_LABELS.get(band.phase, band.phase).split(" (")[0]
     same = step.label in (band.phase, phase)
     place = f"<b>{escape(phase if same else f'{phase}: {step.label}')}</b>{turn}"
-    return f"{place}<br>in all {_both(step.total)}"
+    return f"{place}<br>in all {units.both(step.total)}"
 
 
 def _layer(part: str, strip: Strip, heads: list[str], chosen: str) -> dict[str, Any]:
@@ -49,7 +45,7 @@ def _layer(part: str, strip: Strip, heads: list[str], chosen: str) -> dict[str, 
         "width": [round(step.width, 4) for step in steps],
         "y": [round(units.gib(one), 4) if one else None for one in sizes],
         "marker": {"color": COLOURS[part], "line": {"width": 0}, **plain["marker"]},
-        "text": [_both(one) if one else "" for one in sizes],
+        "text": [units.both(one) if one else "" for one in sizes],
         "textposition": "none",
         "customdata": heads,
         "hovertemplate": f"%{{customdata}}<br><b>{LABELS[part]}</b> %{{text}}<extra></extra>",
@@ -201,7 +197,9 @@ def tensor_map(listed: list[Row]) -> dict[str, Any]:
         own = [row for row in listed if row.component == part]
         total = sum(row.total for row in own)
         if len(parts) > 1:
-            tiles.append((part, f"{LABELS[part]}  {units.binary(total)}", "", total, f"{LABELS[part]}: {_both(total)}"))
+            tiles.append(
+                (part, f"{LABELS[part]}  {units.binary(total)}", "", total, f"{LABELS[part]}: {units.both(total)}")
+            )
             colours.append(COLOURS[part])
         parent = part if len(parts) > 1 else ""
         for k, row in enumerate(own[:TILES]):
@@ -209,7 +207,7 @@ def tensor_map(listed: list[Row]) -> dict[str, Any]:
         rest = sum(row.total for row in own[TILES:])
         if rest:
             more = f"{len(own) - TILES} smaller ones"
-            tiles.append((f"{part}rest", more, parent, rest, f"{more}: {_both(rest)}"))
+            tiles.append((f"{part}rest", more, parent, rest, f"{more}: {units.both(rest)}"))
         colours += [COLOURS[part]] * (min(len(own), TILES) + bool(rest))
     ids, labels, parents, values, hovers = (list(column) for column in zip(*tiles, strict=True))
     return {

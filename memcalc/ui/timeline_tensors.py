@@ -144,4 +144,4 @@ def _span(blocks: list[tuple[int, int]]) -> str:
 
 def size(row: Row) -> str:
     """``3.75 GiB (4.03 GB)``."""
-    return f"{units.binary(row.total)} ({units.decimal(row.total)})"
+    return f"{units.both(row.total)}"

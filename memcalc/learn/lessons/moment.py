@@ -8,6 +8,7 @@ from typing import Final
 
 import memcalc
 from memcalc import units
+from memcalc.components import COMPONENTS
 from memcalc.explain import Point, Timeline
 from memcalc.hardware.fit import device_for
 from memcalc.learn.case import OVERHEAD, Case, Json, ask, device
@@ -15,7 +16,6 @@ from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Ru
 from memcalc.learn.lessons.variables import PRECISIONS, dashboard
 from memcalc.learn.words import LABELS, PHASES, percent
 from memcalc.scenario import Scenario
-from memcalc.tensors.tape import COMPONENTS
 
 MOMENT: Final = Variable(
     "moment", "How far the run has come, in %", tuple(range(0, 101, 5)), 25,

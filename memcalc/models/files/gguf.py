@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def describe(place: Any, allow_files: bool) -> ModelDescription:
         raise ModelError("model.gguf must be a path or org/name:file", FIELD)
     remote = hub.file_of(place)
     if remote is not None:
-        return _described(tuple(remote.parts(PART, MOST_PARTS)), allow_files)
+        return _described(tuple(replace(remote, name=one) for one in parts(remote.name)), allow_files)
     if not allow_files:
         raise ModelError("a file of the server's cannot be named here: org/name:file on the Hub can", FIELD)
     path = Path(place).expanduser()
@@ -91,7 +92,7 @@ def _described(files: tuple[hub.HubFile, ...], allow_files: bool) -> ModelDescri
 
 def _together(headers: Sequence[Header], name: str, size: int) -> ModelDescription:
     tensors = [one for header in headers for one in header.tensors]
-    whole = Header({**headers[-1].metadata, **headers[0].metadata}, tuple(tensors), headers[0].start)
+    whole = Header({**headers[-1].metadata, **headers[0].metadata}, tuple(tensors), headers[0].end)
     spec = config.describe(configuration(whole)).spec
     _check(spec, tensors)
     known = whole.metadata.get("general.name")

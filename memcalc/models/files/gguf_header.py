@@ -49,17 +49,22 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Metadata by key, all tensors, and where in the file the data begins, in bytes."""
+    """Metadata by key, all tensors, and where in the file the header ends, in bytes."""
 
     metadata: dict[str, Any]
     tensors: tuple[Tensor, ...]
-    start: int
+    end: int
 
     @property
     def alignment(self) -> int:
         """Bytes to which each tensor's data is padded."""
         found = self.metadata.get("general.alignment", ALIGNMENT)
         return found if isinstance(found, int) and 0 < found <= 1 << 20 else ALIGNMENT
+
+    @property
+    def start(self) -> int:
+        """Where in the file the data begins, in bytes."""
+        return -(-self.end // self.alignment) * self.alignment
 
 
 def read(stream: BinaryIO) -> Header:
@@ -78,8 +83,7 @@ def read(stream: BinaryIO) -> Header:
         key = source.text()
         metadata[key] = source.value(source.number("I"))
     found = tuple(_tensor(source) for _ in range(tensors))
-    header = Header(metadata, found, 0)
-    return Header(metadata, found, -(-source.position // header.alignment) * header.alignment)
+    return Header(metadata, found, source.position)
 
 
 def _tensor(source: _Source) -> Tensor:

@@ -8,7 +8,6 @@ only where the person's own files may be read (command line and library), never 
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import urllib.error
@@ -28,8 +27,6 @@ FIELD = "model.hub"
 ENDPOINT = "https://huggingface.co"
 PATIENCE = 10.0
 """Seconds without an answer."""
-LARGEST_CONFIG = 4 * 1024 * 1024
-"""Bytes: no real config.json is larger."""
 _NAME = r"[A-Za-z0-9][\w.-]{0,95}"
 _REPOSITORY = re.compile(rf"(?P<repository>{_NAME}/{_NAME})(@(?P<revision>[\w./-]{{1,120}}))?")
 _FILE = re.compile(rf"{_REPOSITORY.pattern}:(?P<file>[\w./ +-]{{1,200}})")
@@ -42,19 +39,6 @@ class HubFile:
     repository: str
     name: str
     revision: str = "main"
-
-    def parts(self, pattern: re.Pattern[str], most: int) -> Iterator[HubFile]:
-        """This file, or all parts of a split one; ``pattern`` finds part and number of parts at a name's end."""
-        found = pattern.search(self.name)
-        if found is None:
-            yield self
-            return
-        last = int(found[2])
-        if not 1 <= last <= most:
-            raise ModelError(f"{last:,} parts are not plausible", FIELD)
-        for one in range(1, last + 1):
-            ending = self.name[found.start() :].replace(f"-{found[1]}-of", f"-{one:05}-of")
-            yield replace(self, name=self.name[: found.start()] + ending)
 
 
 def file_of(place: str) -> HubFile | None:
@@ -88,22 +72,15 @@ def describe(place: Any, allow_files: bool = False) -> ModelDescription:
 
 def configuration(file: HubFile, allow_files: bool = False) -> dict[str, Any]:
     """A parsed config.json."""
-    text = _text(file, allow_files)
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{file.name} of {file.repository} is not valid JSON: {error}", FIELD) from error
-    if not isinstance(parsed, dict):
-        raise ModelError(f"{file.name} of {file.repository} is not a JSON object", FIELD)
-    return parsed
+    return config.parsed(_text(file, allow_files), f"{file.name} of {file.repository}", FIELD)
 
 
 @lru_cache(maxsize=64)
 def _text(file: HubFile, allow_files: bool) -> str:
     with opened(file, allow_files, FIELD) as stream:
-        found = stream.read(LARGEST_CONFIG + 1)
-    if len(found) > LARGEST_CONFIG:
-        raise ModelError(f"{file.name} of {file.repository} is larger than {LARGEST_CONFIG >> 20} MiB", FIELD)
+        found = stream.read(config.LARGEST + 1)
+    if len(found) > config.LARGEST:
+        raise ModelError(f"{file.name} of {file.repository} is larger than {config.LARGEST >> 20} MiB", FIELD)
     return found.decode("utf-8", "replace")
 
 

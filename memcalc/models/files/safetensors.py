@@ -6,7 +6,6 @@ The configuration says what the model is; the headers must hold as many values a
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -121,13 +120,7 @@ def header(path: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _json(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path.name} is broken: no JSON", FIELD) from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path.name} is broken: no JSON object", FIELD)
-    return found
+    return config.parsed(text, path.name, FIELD)
 
 
 def _dtype(tensor: Any) -> str:
