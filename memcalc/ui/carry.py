@@ -10,7 +10,7 @@ session. How many entries of the history this makes is ``history``'s part.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -39,14 +39,28 @@ def over(page: str) -> Iterator[None]:
     with context.session_state.query_params() as link:
         _keep_whole(link)
     if before is not None and before != page:
-        st.session_state[_ARRIVED] = True
+        # In the browser's history the address is whole already: to say it again would hit the entry that a visitor
+        # who goes on quickly has reached meanwhile.
+        st.session_state[_ARRIVED] = not context.is_history_navigation
         # Streamlit puts the values of the last page's controls away at the end of this run; until then, a control of
         # the same name would start with its usual value.
         context.session_state.on_script_finished(frozenset())
         _link_wins(link)
-    yield
+    with _unsaid(link) if st.session_state.get(_ARRIVED) else nullcontext():
+        yield
     # Only a page that is drawn to its end has said which settings are its own.
     _leave_behind(link)
+
+
+@contextmanager
+def _unsaid(link: QueryParams) -> Iterator[None]:
+    """Say nothing of the link to the browser: in a run that changes the page, what is said at its beginning can come
+    before the page's new name, and would be written into the entry of the page that is left."""
+    vars(link)["_send_query_param_msg"] = lambda: None
+    try:
+        yield
+    finally:
+        del vars(link)["_send_query_param_msg"]
 
 
 def _keep_whole(link: QueryParams) -> None:

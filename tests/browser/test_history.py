@@ -9,6 +9,8 @@ import pytest
 pytestmark = pytest.mark.browser
 
 LONG = 60_000  # milliseconds; a busy machine
+IDLE = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+"""No run of the script is under way: all that it had to say about the address has arrived."""
 SEEN = """() => [
     location.pathname + location.search,
     document.querySelector('h1')?.innerText,
@@ -23,7 +25,7 @@ def rest(page: Any, title: str, *, has: str = "", lacks: str = "") -> str:
         "([title, has, lacks]) => document.querySelector('h1')?.innerText === title"
         " && document.querySelector('.st-key-verdicts h2')"
         " && location.search.includes(has) && !(lacks && location.search.includes(lacks))"
-        " && !document.querySelector('[data-testid=stStatusWidget]')",
+        f" && {IDLE}",
         arg=[title, has, lacks],
         timeout=LONG,
     )
@@ -36,7 +38,18 @@ def rest(page: Any, title: str, *, has: str = "", lacks: str = "") -> str:
 
 def again(page: Any, seen: str) -> None:
     """Wait until exactly this is seen."""
-    page.wait_for_function(f"seen => ({SEEN})() === seen", arg=seen, timeout=LONG)
+    page.wait_for_function(f"seen => {IDLE} && ({SEEN})() === seen", arg=seen, timeout=LONG)
+
+
+def there_and_back(page: Any, entries: list[str]) -> None:
+    """From the last of three entries back to the first, and forward again: each shows exactly what was seen."""
+    assert len(entries) == 3
+    for at in (1, 0):
+        page.go_back()
+        again(page, entries[at])
+    for at in (1, 2):
+        page.go_forward()
+        again(page, entries[at])
 
 
 def test_back_and_forward_through_pages_and_settings(visit: Any) -> None:
@@ -52,12 +65,7 @@ def test_back_and_forward_through_pages_and_settings(visit: Any) -> None:
     entries.append(rest(page, "Training", has="ema=true"))
     assert "batch=2" in page.url
     assert len(set(entries)) == 3
-    for at in (1, 0):
-        page.go_back()
-        again(page, entries[at])
-    for at in (1, 2):
-        page.go_forward()
-        again(page, entries[at])
+    there_and_back(page, entries)
 
 
 def test_applying_advice_is_one_entry(visit: Any) -> None:
@@ -69,12 +77,7 @@ def test_applying_advice_is_one_entry(visit: Any) -> None:
     page.locator(".st-key-apply-plan-page button").click()
     page.wait_for_selector(".st-key-verdicts:has-text('Training fits')", timeout=LONG)
     entries.append(rest(page, "Make it fit", has="seq=512"))
-    for at in (1, 0):
-        page.go_back()
-        again(page, entries[at])
-    for at in (1, 2):
-        page.go_forward()
-        again(page, entries[at])
+    there_and_back(page, entries)
 
 
 def test_advice_that_leads_to_another_page_leaves_the_first_as_it_was(visit: Any) -> None:
