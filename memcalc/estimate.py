@@ -15,14 +15,14 @@ from memcalc.hardware.fit import Device, judge
 from memcalc.hardware.machine import Machine
 from memcalc.inference.notes import generation_report, inference_notes
 from memcalc.models import generic
-from memcalc.overhead import Overhead, overhead
+from memcalc.overhead import Moved, Overhead, overhead
 from memcalc.parallel.notes import parallel_notes
 from memcalc.question import Question
 from memcalc.runtimes import Served, serve
 from memcalc.runtimes.answer import fit_of, overhead_of, settled, stages_of
 from memcalc.scenario import Scenario
 from memcalc.shared import Shared
-from memcalc.stages import Stage, breakdown, component_peaks, highest
+from memcalc.stages import Stage, breakdown, component_peaks, highest, moved
 from memcalc.tensors.tape import Size
 from memcalc.training.notes import training_notes, widened
 from memcalc.training.standing import weight_bytes
@@ -121,7 +121,8 @@ def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared
     measured = device.calibration if device else None
     apart, ends = question.apart(program), question.kept_ends(program)
     scratch = kernel_scratch(question)
-    above = overhead(peak, spread(question, peak), checked, question.capability, scratch, measured, apart, ends)
+    waste = Moved(*moved(stages), settled_gradients(question, program))
+    above = overhead(peak, spread(question, peak), checked, question.capability, scratch, waste, measured, apart, ends)
     return Laid(question, program, stages, peak, above, device)
 
 
@@ -146,6 +147,11 @@ def spread(question: Question, peak: Size) -> tuple[Size, Size]:
     parameters = int(question.scenario.model["parameters"])
     others = [highest(laid_out(question, question.program(spec))) for spec in generic.alternatives(parameters)]
     return min(peak, *others), max(peak, *others)
+
+
+def settled_gradients(question: Question, program: Decoder) -> int:
+    """Bytes of gradients that backward puts where activations were."""
+    return question.standing(program).gradients if question.scenario.task == "train" else 0
 
 
 def kernel_scratch(question: Question, batch: Size | None = None, length: Size | None = None) -> Size:

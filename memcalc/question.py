@@ -16,7 +16,8 @@ from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
-from memcalc.parallel import strategy, tensor
+from memcalc.parallel import fsdp2, strategy, tensor
+from memcalc.parallel.groups import ROOT, groups
 from memcalc.quantisation import SAME, scheme_for
 from memcalc.scenario import SERVERS, LoraSettings, Scenario
 from memcalc.shared import Shared, tape_key
@@ -184,11 +185,15 @@ class Question:
 
     def apart(self, program: Decoder) -> int:
         """Bytes that torch's allocator keeps apart for other streams while the peak, on the usual one, cannot use them:
-        FSDP2's shards of the gradients, allocated on the reduce-scatter stream [torch 2.13, _fsdp_collectives.py:
-        foreach_reduce]; taken as if the peak were always before they exist, in which they then are all reserved."""
-        if self.scenario.task != "train" or self.scenario.parallel.shards != "fsdp2":
+        FSDP2's shards of the gradients, allocated on the reduce-scatter stream, and what the model's root was gathered
+        through on the all-gather stream [torch 2.13, _fsdp_collectives.py: foreach_reduce, foreach_all_gather]; taken
+        as if the peak were always before the gradients exist, in which they then are all reserved."""
+        parallel = self.scenario.parallel
+        if self.scenario.task != "train" or parallel.shards != "fsdp2":
             return 0
-        return self.standing(program).gradients
+        root = groups(program)[ROOT]
+        kept = strategy.formats(parallel, self.scenario.precision)
+        return self.standing(program).gradients + fsdp2.gathered_bytes(root, parallel.data, kept)
 
     def standing(self, program: Decoder) -> Standing:
         """What stands beside the activations of a training step, on one card."""

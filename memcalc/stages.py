@@ -47,6 +47,20 @@ def highest(stages: Sequence[Stage]) -> Size:
     return peak
 
 
+def moved(stages: Sequence[Stage]) -> tuple[Size, Size]:
+    """What is allocated and freed again and again, bytes, elementwise over a grid: how far a forward pass, a prefill or
+    a decode step climbs above the level at which it starts, at most; and the same of a single block, or the head, in
+    either direction."""
+    swing: Size = 0
+    block: Size = 0
+    for stage in stages:
+        if stage.phase in ("forward", "prefill", "decode"):
+            swing = largest(swing, climb(stage.parts)[1])
+        for one in stage.parts:
+            block = largest(block, one.peak)
+    return swing, block
+
+
 def instant(stage: Stage) -> Instant | None:
     """Where within the stage its highest instant lies; None if that is its start."""
     return summit(stage.parts)

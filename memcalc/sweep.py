@@ -14,16 +14,16 @@ from memcalc.architectures.spec import DecoderSpec
 from memcalc.breakdowns import breakdowns
 from memcalc.components import COMPONENTS
 from memcalc.errors import ScenarioError
-from memcalc.estimate import LIMIT, kernel_scratch
+from memcalc.estimate import LIMIT, kernel_scratch, settled_gradients
 from memcalc.hardware.fit import Device, device_for
 from memcalc.hardware.machine import Machine
 from memcalc.models import generic
-from memcalc.overhead import overhead
+from memcalc.overhead import Moved, overhead
 from memcalc.question import Question
 from memcalc.runtimes import serve
 from memcalc.runtimes.answer import held, overhead_of
 from memcalc.scenario import Scenario
-from memcalc.stages import highest
+from memcalc.stages import highest, moved
 from memcalc.training.notes import widened
 from memcalc.units import binary
 
@@ -99,14 +99,16 @@ def _swept(
     if question.serving:
         return _served(base, values, shape, device, allow_files, components)
     parts = {name: np.zeros(shape, np.int64) for name in COMPONENTS} if components else None
-    tensors = _grid(question, values, shape, parts=parts)
+    swings = np.zeros((2, *shape), np.int64)
+    tensors = _grid(question, values, shape, parts=parts, swings=swings)
     low, high = _spread(question, values, tensors)
     along = _along(values)
     scratch = kernel_scratch(question, along.get("batch"), along.get("seq_len"))
     measured = device.calibration if device else None
     program = question.program()
     apart, ends = question.apart(program), question.kept_ends(program)
-    above = overhead(tensors, (low, high), base, question.capability, scratch, measured, apart, ends)
+    waste = Moved(swings[0], swings[1], settled_gradients(question, program))
+    above = overhead(tensors, (low, high), base, question.capability, scratch, waste, measured, apart, ends)
     return Sweep(
         {name: list(one) for name, one in values.items()},
         tensors,
@@ -198,10 +200,11 @@ def _grid(
     shape: tuple[int, ...],
     spec: DecoderSpec | None = None,
     parts: dict[str, Grid] | None = None,
+    swings: Grid | None = None,
 ) -> Grid:
     """Peaks of the tensors over the grid (of an alternative ``spec``, if given); ``parts`` is filled with the
-    components there. A batch or a length of 1 changes which reshapes copy, so those points are run apart from the
-    others."""
+    components there, ``swings`` with what ``stages.moved`` finds. A batch or a length of 1 changes which reshapes copy,
+    so those points are run apart from the others."""
     scenario = question.scenario
     program = question.program(spec)
     length = "seq_len" if scenario.task == "train" else "prompt_tokens"
@@ -243,6 +246,9 @@ def _grid(
         stages = question.stages(program, point["batch"], point[length], point["new_tokens"], one_sequence, one_token)
         sides = tuple(len(one) for one in chosen)
         result[np.ix_(*chosen)] = np.broadcast_to(highest(stages), sides)
+        if swings is not None:
+            for kept, size in zip(swings, moved(stages), strict=True):
+                kept[np.ix_(*chosen)] = np.broadcast_to(size, sides)
         if parts is not None:
             for name, sizes in breakdowns(stages, sides).items():
                 parts[name][np.ix_(*chosen)] = sizes

@@ -11,7 +11,7 @@ from memcalc.diffusion import parts, runs
 from memcalc.diffusion.asked import Asked, gguf_block, understood
 from memcalc.diffusion.parts import Part
 from memcalc.hardware.fit import Device, judge
-from memcalc.overhead import BASE, SLACK, context_bytes, up_to, workspace_bytes
+from memcalc.overhead import BASE, context_bytes, up_to, workspace_bytes
 from memcalc.quantisation import SAME, scheme_for
 from memcalc.quantisation.scheme import Piece, Scheme
 from memcalc.scenario.settings import Hardware
@@ -138,9 +138,14 @@ def _stages(asked: Asked, whole: list[Part]) -> list[Stage]:
     return found
 
 
+SLACK = (1.0, 1.015, 1.175)
+"""reserved / (allocated + BASE): low, usual, worst, of generations replayed through a simulated caching allocator; a
+pipeline's own passes were not replayed."""
+
+
 def _sums(stages: list[Stage], capability: float) -> dict[str, tuple[int, int, int]]:
     """(low, point, high) of allocated, reserved and device, each the largest of the phases."""
-    _, usual, worst = SLACK["infer"]
+    _, usual, worst = SLACK
     workspace = workspace_bytes(capability, False)
     allocated, reserved = [], []
     for one in stages:

@@ -185,6 +185,13 @@ def gradient_bytes(groups: dict[str, Group], n: int, formats: Formats) -> int:
     return total
 
 
+def gathered_bytes(group: Group, n: int, formats: Formats) -> int:
+    """Bytes on the all-gather's stream for one group: the output, and the shards cast for it."""
+    cast = sum(rows(one, n) * one.format.size for one in group.parameters if formats.kept(one) is not one.format)
+    output: int = rounded(sum(rows(one, n) * one.format.size for one in group.parameters) * n)
+    return output + rounded(cast) if cast else output
+
+
 def sharded(groups: dict[str, Group], n: int, formats: Formats, trained: bool = True) -> list[Parameter]:
     """The shards (the ``trained`` ones, or all) as the optimizer sees them: tensors of ceil(rows / n) rows."""
     made = []
