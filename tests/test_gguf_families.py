@@ -24,7 +24,7 @@ MODELS = (
     "gpt2", "SmolLM2-135M", "TinyLlama-1.1B", "Qwen2.5-0.5B", "Qwen3-0.6B", "Gemma-2B", "Gemma-2-2B", "Gemma-3-1B",
     "Phi-3-mini-4k", "Phi-4-mini", "phi-2", "StableLM-2-1.6B", "OLMo-1B", "OLMo-2-7B", "SmolLM3-3B", "Granite-3.3-2B",
     "GLM-4-9B-0414", "pythia-70m", "falcon-7b", "falcon-40b", "Command-R", "mpt-7b", "Mixtral-8x7B", "Qwen3-30B-A3B",
-    "DeepSeek-V3", "DeepSeek-V2-Lite", "gpt-oss-20b",
+    "DeepSeek-V3", "DeepSeek-V2-Lite", "DeepSeek-V2", "gpt-oss-20b",
 )  # fmt: skip
 UNSAID = {"activation", "embedding_dropout", "residual_dropout", "attention_dropout", "normalise"}
 """What a GGUF file does not say."""
@@ -69,10 +69,11 @@ def _latent(writer: Any, spec: Any, config: dict[str, Any]) -> None:
         writer.add_q_lora_rank(spec.query_rank)
     writer.add_leading_dense_block_count(config.get("first_k_dense_replace", 0))
     writer.add_expert_shared_count(config["n_shared_experts"])
-    if config["model_type"] == "deepseek_v3":
-        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if spec.grouped:
         writer.add_expert_group_count(spec.groups)
         writer.add_expert_group_used_count(spec.chosen_groups)
+    if config["model_type"] == "deepseek_v3":
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
         writer.add_expert_weights_norm(True)
 
 

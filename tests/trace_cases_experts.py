@@ -52,9 +52,13 @@ MODELS = {
     "qwen3-moe-dense": QWEN3_MOE | {"norm_topk_prob": False, "decoder_sparse_step": 2, "mlp_only_layers": [0]},
     "deepseek-v2": DEEPSEEK_V2,
     "deepseek-v2-q": DEEPSEEK_V2 | {"q_lora_rank": 48},
+    "deepseek-v2-groups": DEEPSEEK_V2 | {
+        "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2, "q_lora_rank": 48,
+        "num_experts_per_tok": 3,
+    },
     "deepseek-v3": DEEPSEEK_V3,
     "deepseek-v3-half": DEEPSEEK_V3 | {"rope_interleave": False, "norm_topk_prob": False, "q_lora_rank": None},
-}
+}  # fmt: skip
 TRAINING: dict[str, dict[str, Any]] = {
     "adamw": {},
     "sgd": {"optimizer": "sgd"},

@@ -16,13 +16,14 @@ from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import graph_node, operator
 from memcalc.tensors.ops.elementwise import Grads, fresh
-from memcalc.tensors.ops.routing import gather_columns, normalised_in_place, top_k
+from memcalc.tensors.ops.routing import gather_columns, masked_fill, normalised_in_place, top_k
 from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Tensor
 
 
 class DeepSeekV2(Latent):
-    """Greedy routing over an fp32 softmax; rotary positions as complex numbers in fp32."""
+    """Greedy routing over an fp32 softmax, among all experts or those of the best groups; rotary positions as complex
+    numbers in fp32."""
 
     def shared_experts(self, mlp: str, repeat: int) -> dict[str, Linear]:
         h, wide, bias = self.spec.hidden, self.spec.shared_ffn, self.spec.mlp_bias
@@ -45,8 +46,28 @@ class DeepSeekV2(Latent):
         """Router logits (T, E) in fp32, each token's weights and experts (T, k)."""
         assert one.router is not None
         logits = ops.linear(ops.to(x, Format.FP32), one.router)
-        values, index = top_k(ops.softmax(logits, Format.FP32), self.spec.chosen)
+        scores = ops.softmax(logits, Format.FP32)
+        if self.spec.grouped:
+            scores = self._of_best_groups(scores)
+        values, index = top_k(scores, self.spec.chosen)
         return logits, ops.scale(values), index
+
+    def _of_best_groups(self, scores: Tensor) -> Tensor:
+        """Scores (T, E) without those outside the groups whose best expert is among the best (Lite and the small ones
+        have no groups). What finds the groups is cut from the graph at their indices."""
+        spec, tape = self.spec, scores.tape
+        tokens = scores.shape[0]
+        group_scores = fresh(tape, (tokens, spec.groups), Format.FP32, "max")
+        best = fresh(tape, (tokens, spec.groups), Format.INT64, "max")
+        chosen = fresh(tape, (tokens, spec.chosen_groups), Format.INT64, "topk")
+        group_mask = fresh(tape, (tokens, spec.groups), Format.FP32, "zeros_like")
+        score_mask = fresh(tape, (tokens, spec.experts), Format.FP32, "expand")
+        flags = fresh(tape, (tokens, spec.experts), Format.BOOL, "bool")
+        outside = fresh(tape, (tokens, spec.experts), Format.BOOL, "bitwise_not")
+        del flags
+        left = masked_fill(scores, outside)
+        del group_scores, best, chosen, group_mask, score_mask, outside
+        return left
 
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
         """The rotary table as complex numbers, (1, length, r / 2) of 8 bytes."""

@@ -23,7 +23,7 @@ from memcalc.tensors.tensor import Tensor
 class LatentSpec(MoeSpec):
     """A decoder with latent attention: the ranks of the latents (``query_rank`` 0: queries straight from the hidden
     states), the parts of a head without and with rotary positions, the values' head size, the width of the experts
-    that every token goes through."""
+    that every token goes through; whether experts are chosen in ``chosen_groups`` of ``groups`` (``grouped``)."""
 
     query_rank: int = 0
     kv_rank: int = 512
@@ -32,6 +32,7 @@ class LatentSpec(MoeSpec):
     value_dim: int = 128
     shared_ffn: int = 0
     interleaved: bool = True
+    grouped: bool = False
     groups: int = 1
     chosen_groups: int = 1
 

@@ -186,6 +186,8 @@ def _deepseek(found: Described) -> Config:
     for key, field in (("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")):
         if found.get(key) is not None:
             said[field] = found.get(key)
+    if not third and said.get("n_group", 1) > 1:
+        said["topk_method"] = "group_limited_greedy"
     return said
 
 

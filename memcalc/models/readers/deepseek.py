@@ -8,8 +8,10 @@ from typing import Any
 from memcalc.architectures.latent import LatentSpec
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ModelError
-from memcalc.models.reader import FIELD, Family, Reader
+from memcalc.models.reader import FIELD, Family, Reader, shown
 from memcalc.models.readers.moe import chosen_experts, expert_count, plain_routing
+
+ROUTING = ("greedy", "group_limited_greedy")
 
 _V2 = {
     "vocab": 32000, "hidden": 4096, "ffn": 11008, "layers": 32, "heads": 32, "positions": 2048, "experts": 64,
@@ -66,32 +68,51 @@ def latent_fields(read: Reader, defaults: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+def groups(read: Reader, experts: int) -> dict[str, int]:
+    """``n_group`` and ``topk_group``: in how many groups the experts lie, and in how many of them they are chosen."""
+    count, chosen = read.size("n_group", 8), read.size("topk_group", 4)
+    if experts % count or chosen > count:
+        raise ModelError(f"{experts} experts cannot be chosen in {count} groups", f"{FIELD}.n_group")
+    return {"groups": count, "chosen_groups": chosen}
+
+
 def read_v2(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     read = Reader(config)
-    method = config.get("topk_method", "greedy")
-    if method != "greedy":
-        raise ModelError("only greedy routing has a program yet", f"{FIELD}.topk_method", ["greedy"])
-    return LatentSpec(family="deepseek_v2", **latent_fields(read, _V2)), read.assumptions
+    common = latent_fields(read, _V2)
+    method = config.get("topk_method", ROUTING[0])
+    if method not in ROUTING:
+        raise ModelError(f"no program for the routing {shown(method)}", f"{FIELD}.topk_method", ROUTING)
+    if method == ROUTING[0]:
+        return LatentSpec(family="deepseek_v2", **common), read.assumptions
+    for name in ("n_group", "topk_group"):
+        if config.get(name) is None:
+            raise ModelError(f"{method} routing needs {name}", f"{FIELD}.{name}")
+    spec = LatentSpec(family="deepseek_v2", **common, grouped=True, **groups(read, common["experts"]))
+    return spec, read.assumptions
 
 
 def read_v3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     read = Reader(config)
     common = latent_fields(read, _V3)
-    groups, chosen_groups = read.size("n_group", 8), read.size("topk_group", 4)
-    if common["experts"] % groups or chosen_groups > groups:
-        raise ModelError(f"{common['experts']} experts cannot be chosen in {groups} groups", f"{FIELD}.n_group")
     spec = LatentSpec(
         family="deepseek_v3",
         **common,
         normalise=read.flag("norm_topk_prob", True),
         interleaved=read.flag("rope_interleave", True),
-        groups=groups,
-        chosen_groups=chosen_groups,
+        grouped=True,
+        **groups(read, common["experts"]),
     )
     return spec, read.assumptions
+
+
+def read_kimi_k2(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    """Kimi K2 comes with a copy of DeepSeek-V3's code, which is not run; transformers' own has the same shapes."""
+    spec, assumptions = read_v3(config)
+    return spec, [*assumptions, "kimi_k2 is described as transformers runs deepseek_v3, whose layers it has"]
 
 
 FAMILIES = {
     "deepseek_v2": Family(read_v2, "DeepseekV2ForCausalLM"),
     "deepseek_v3": Family(read_v3, "DeepseekV3ForCausalLM"),
+    "kimi_k2": Family(read_kimi_k2, "DeepseekV3ForCausalLM"),
 }

@@ -38,6 +38,16 @@ def gather_columns(scores: Tensor, index: Tensor) -> Tensor:
     return operator(tape, "gather", (scores,), index.shape, fmt, backward, (index,))
 
 
+def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
+    """``x.masked_fill(mask, number)``: keeps the mask; the gradient is a new tensor."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "masked_fill (gradient)")]
+
+    return operator(tape, "masked_fill", (x,), shape, fmt, backward, (mask,))
+
+
 def normalised_in_place(values: Tensor) -> Tensor:
     """``values /= values.sum(-1, keepdim=True)``: torch keeps a clone of what it overwrites, and the sum."""
     tape, shape, fmt = values.tape, values.shape, values.format
