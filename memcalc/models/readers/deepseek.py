@@ -68,7 +68,7 @@ def latent_fields(read: Reader, defaults: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def groups(read: Reader, experts: int) -> dict[str, int]:
+def groups(read: Reader, experts: int) -> dict[str, Any]:
     """``n_group`` and ``topk_group``: in how many groups the experts lie, and in how many of them they are chosen."""
     count, chosen = read.size("n_group", 8), read.size("topk_group", 4)
     if experts % count or chosen > count:
