@@ -42,7 +42,13 @@ QWEN2_MOE = {k: v for k, v in QWEN3_MOE.items() if k != "head_dim"} | {
     "architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe", "shared_expert_intermediate_size": 320,
     "norm_topk_prob": False,
 }  # fmt: skip
+OLMOE: Config = {
+    "architectures": ["OlmoeForCausalLM"], "model_type": "olmoe", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 160, "num_hidden_layers": 5, "num_attention_heads": 8, "num_key_value_heads": 8,
+    "num_experts": 16, "num_experts_per_tok": 4, "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
 MODELS = {
+    "olmoe": OLMOE,
     "qwen2-moe": QWEN2_MOE,
     "qwen2-moe-dense": QWEN2_MOE | {"qkv_bias": False, "decoder_sparse_step": 2, "mlp_only_layers": [0]},
     "gpt-oss": GPT_OSS,

@@ -1,6 +1,6 @@
-"""Mixtral and Qwen3-MoE: Llama with a mixture of experts in place of the feed-forward.
+"""Mixtral, Qwen3-MoE and OLMoE: Llama with a mixture of experts in place of the feed-forward.
 
-Mirrors transformers 5.23 models/mixtral/modeling_mixtral.py and models/qwen3_moe/modeling_qwen3_moe.py.
+Mirrors transformers 5.23 models/{mixtral,qwen3_moe,olmoe}/modeling_*.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import ClassVar
 from memcalc.architectures.experts import Experts, softmax_router
 from memcalc.architectures.layers import Linear
 from memcalc.architectures.llama import Block, Llama
+from memcalc.architectures.olmo import wide_normed
+from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -106,3 +108,16 @@ class Qwen3Moe(Mixtral):
     linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     narrow_weights = True
     router_first = False
+
+
+class Olmoe(Mixtral):
+    """OLMoE: norms on whole queries and keys."""
+
+    narrow_weights = True
+
+    def qk_norms(self) -> list[tuple[str, tuple[int, ...]]]:
+        spec = self.spec
+        return [("q_norm", (spec.heads * spec.head_dim,)), ("k_norm", (spec.kv_heads * spec.head_dim,))]
+
+    def project(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
+        return wide_normed(self.spec, one, hidden, run)

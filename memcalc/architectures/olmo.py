@@ -88,12 +88,7 @@ class Olmo2(NormsAfter, WideRotary):
         return [("q_norm", (spec.heads * spec.head_dim,)), ("k_norm", (spec.kv_heads * spec.head_dim,))]
 
     def project(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
-        spec = self.spec
-        b, s, d = run.batch, run.length, spec.head_dim
-        query = one.norms["q_norm"](one.linears["q_proj"](hidden))
-        key = one.norms["k_norm"](one.linears["k_proj"](hidden))
-        value = one.linears["v_proj"](hidden)
-        return query.view(b, spec.heads, s, d), key.view(b, spec.kv_heads, s, d), value.view(b, spec.kv_heads, s, d)
+        return wide_normed(self.spec, one, hidden, run)
 
 
 class Olmo3(Olmo2):
@@ -117,6 +112,15 @@ class Olmo3(Olmo2):
     def attention_masks(self, tape: Tape, run: Run, fmt: Format) -> dict[int | None, Tensor | None]:
         # Both masks are made, whichever kinds of layers there are.
         return {one: self._mask(tape, run, fmt, one) for one in dict.fromkeys((None, *self.spec.windows))}
+
+
+def wide_normed(spec: DecoderSpec, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
+    """Queries, keys and values as Llama's ``project`` gives them, with norms on queries and keys of all heads."""
+    b, s, d = run.batch, run.length, spec.head_dim
+    query = one.norms["q_norm"](one.linears["q_proj"](hidden))
+    key = one.norms["k_norm"](one.linears["k_proj"](hidden))
+    value = one.linears["v_proj"](hidden)
+    return query.view(b, spec.heads, s, d), key.view(b, spec.kv_heads, s, d), value.view(b, spec.kv_heads, s, d)
 
 
 def olmo2_norm(x: Tensor, weight: Parameter) -> Tensor:

@@ -17,7 +17,7 @@ from memcalc.architectures.gpt_oss import GptOss
 from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.llama import Llama
-from memcalc.architectures.moe import Mixtral, Qwen3Moe
+from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
 from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
@@ -61,6 +61,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "gpt_oss": GptOss,
     "deepseek_v2": DeepSeekV2,
     "deepseek_v3": DeepSeekV3,
+    "olmoe": Olmoe,
     "qwen2_moe": Qwen2Moe,
     "qwen3_moe": Qwen3Moe,
     "gptj": GptJ,

@@ -1,5 +1,5 @@
-"""Reads configurations of mixtures of experts: Mixtral, Qwen2- and Qwen3-MoE, gpt-oss (transformers 5.23
-models/{mixtral,qwen2_moe,qwen3_moe,gpt_oss}/configuration_*.py)."""
+"""Reads configurations of mixtures of experts: Mixtral, OLMoE, Qwen2- and Qwen3-MoE, gpt-oss
+(transformers 5.23 models/{mixtral,olmoe,qwen2_moe,qwen3_moe,gpt_oss}/configuration_*.py)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from memcalc.models.readers.decoders import layer_windows, sizes
 
 _MIXTRAL = {"vocab": 32000, "ffn": 14336, "positions": 131072, "kv_heads": 8}
 _QWEN2 = {"vocab": 151936, "hidden": 2048, "layers": 24, "heads": 16, "ffn": 5632, "positions": 32768}
+_OLMOE = {"vocab": 50304, "hidden": 2048, "layers": 16, "heads": 16, "ffn": 2048, "positions": 4096}
 _QWEN3 = {"vocab": 151936, "hidden": 2048, "layers": 24, "ffn": 6144, "positions": 32768, "kv_heads": 4}
 _GPT_OSS = {
     "vocab": 201088, "hidden": 2880, "layers": 36, "heads": 64, "kv_heads": 8, "head_dim": 64, "ffn": 2880,
@@ -93,6 +94,28 @@ def read_qwen2(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     return spec, read.assumptions
 
 
+def read_olmoe(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
+    read = Reader(config)
+    common = sizes(read, _OLMOE)
+    if config.get("clip_qkv") is not None:
+        raise ModelError("clipped projections of OLMoE have no program yet", f"{FIELD}.clip_qkv", [None])
+    experts = expert_count(read, 64)
+    plain_routing(read)
+    biased = read.flag("attention_bias", False)
+    spec = MoeSpec(
+        family="olmoe",
+        **common,
+        qkv_bias=biased,
+        output_bias=biased,
+        qk_norm=True,
+        experts=experts,
+        chosen=chosen_experts(read, experts, 8),
+        expert_ffn=common["ffn"],
+        normalise=read.flag("norm_topk_prob", False),
+    )
+    return spec, read.assumptions
+
+
 def read_qwen3(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
     read = Reader(config)
     common = sizes(read, _QWEN3)
@@ -139,6 +162,7 @@ def read_gpt_oss(config: Mapping[str, Any]) -> tuple[DecoderSpec, list[str]]:
 FAMILIES = {
     "gpt_oss": Family(read_gpt_oss, "GptOssForCausalLM"),
     "mixtral": Family(read_mixtral, "MixtralForCausalLM"),
+    "olmoe": Family(read_olmoe, "OlmoeForCausalLM"),
     "qwen2_moe": Family(read_qwen2, "Qwen2MoeForCausalLM"),
     "qwen3_moe": Family(read_qwen3, "Qwen3MoeForCausalLM"),
 }
