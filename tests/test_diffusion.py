@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 import memcalc
+from memcalc.advise import advise, plan
+from memcalc.diffusion.asked import OFFLOADS, WEIGHTS
+from memcalc.diffusion.code import code
 from memcalc.errors import MemcalcError
 from memcalc.measured import Measurement, figure, measurements
 
@@ -68,6 +71,60 @@ def test_slicing_decodes_one_image_at_a_time_and_tiles_bound_the_side() -> None:
     pictures = 4 * 3 * 2048 * 2048 * 2
     assert decode(images=4, vae_slicing=True) - decode() == pictures + 3 * 16 * 256 * 256 * 2
     assert decode(vae_tiling=True) < decode() / 3
+
+
+def test_width_and_height_are_diffusers_own() -> None:
+    """1,344 × 768 pixels are 84 × 48 tokens, and maps of so many values; image_size stands for both sides."""
+    wide = answer(inference={"width": 1344, "height": 768})
+    assert wide.peak == answer(inference={"width": 768, "height": 1344}).peak
+    assert "4,032 image" in " ".join(wide.assumptions)
+    phases = {one["name"]: one for one in wide.phases}
+    own = phases["decode"]["tensors"] - phases["decode"]["at_peak"]["weights"]
+    assert own == 3 * 256 * 1344 * 768 * 2 + 16 * 168 * 96 * 2
+    assert answer(image_size=512).peak == answer(inference={"width": 512, "height": 512}).peak
+
+
+def test_tiles_wait_for_each_other() -> None:
+    """A picture of 2,048 × 2,048 in tiles of 1,024 that start every 768: three a side, the last 512 wide. Beside the
+    decoder over one tile lie the latents and (1,024 + 1,024 + 512)² pixels of tiles."""
+    phases = {one["name"]: one for one in answer(image_size=2048, inference={"vae_tiling": True}).phases}
+    own = phases["decode"]["tensors"] - phases["decode"]["at_peak"]["weights"]
+    assert own == 3 * 256 * 1024 * 1024 * 2 + 16 * 256 * 256 * 2 + 3 * 2560 * 2560 * 2
+
+
+def test_one_picture_is_not_sliced() -> None:
+    """AutoencoderKL.decode slices only where there are several latents."""
+    assert answer(inference={"vae_slicing": True}).peak == answer().peak
+
+
+def test_each_phase_has_an_overhead_of_its_own() -> None:
+    found = answer(inference={"offload": "model"})
+    for one in found.phases:
+        assert one["device"] == one["tensors"] + sum(one["overhead"].values())
+        assert sum(one["weights"].values()) == one["at_peak"]["weights"]
+    assert max(one["device"] for one in found.phases) == found.peak["device"]
+
+
+def test_changes_are_differences_of_two_estimates() -> None:
+    asked = {"model": "FLUX.1-dev", "hardware": {"gpu": "16GB"}, "inference": {"images": 4}}
+    found = advise(asked)
+    now = memcalc.estimate(asked).range["device"][1]
+    assert {one.change.key for one in found.items} >= {"offload-model", "weights-nf4", "vae-slicing", "half-images"}
+    for one in found.items:
+        assert now - memcalc.estimate(one.change.apply(asked)).range["device"][1] == one.saves
+    best = plan(asked)
+    assert best.fits
+    assert memcalc.estimate(best.scenario).fit["verdict"] == "fits"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("offload", OFFLOADS)
+def test_the_code_to_copy_is_python_and_says_every_setting(weights: str, offload: str) -> None:
+    text = code({"model": "FLUX.1-dev", "inference": {"weights": weights, "offload": offload, "vae_slicing": True}})
+    compile(text, "copied", "exec")
+    assert ("quantization_config" in text) == (weights != "same")
+    assert ("offload" in text) == (offload != "none")
+    assert "pipe.vae.enable_slicing()" in text
 
 
 def test_offload_leaves_one_model_or_one_module_on_the_card() -> None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memcalc.advise import costs, inference, training
-from memcalc.advise.changes import Change, Now, set_to
+from memcalc.advise import costs, inference, pictures, training
+from memcalc.advise.changes import Change, Now, read, set_to
+from memcalc.diffusion import estimate_pipeline, is_pipeline
 from memcalc.errors import MemcalcError
 from memcalc.estimate import lay
 from memcalc.hardware.fit import judge
 from memcalc.hardware.machine import Machine
 from memcalc.models import catalogue
 from memcalc.models.families import families, family
-from memcalc.scenario import Scenario
 from memcalc.scenario.paths import Json
 from memcalc.shared import Shared
 from memcalc.solve.verdict import Verdict, understood
@@ -75,6 +75,8 @@ class Scale:
         return self.known[key]
 
     def weigh_or_raise(self, scenario: Json) -> Weighed:
+        if is_pipeline(scenario):
+            return _pipeline(estimate_pipeline(scenario, self.shared.device))
         laid = lay(scenario, self.allow_files, self.shared)
         low, point, high = laid.above.device
         limit, state = high, "unknown"
@@ -87,10 +89,21 @@ class Scale:
         return Weighed(Verdict(low, point, high, limit, state), phases)
 
 
+def _pipeline(found: Json) -> Weighed:
+    """An image pipeline's estimate as the scale reads it."""
+    low, high = found["range"]["device"]
+    fit = found["fit"]
+    limit, state = (fit["capacity"] - fit["reserve"], fit["verdict"]) if fit else (high, "unknown")
+    phases = {one["name"]: int(one["tensors"]) for one in found["phases"]}
+    return Weighed(Verdict(low, found["peak"]["device"], high, limit, state), phases)
+
+
 def candidates(scenario: Json) -> list[Change]:
     """Every change that the scenario offers, in a fixed order; not yet weighed."""
     now = Now.of(scenario)
     makers = training.MAKERS if now.get("task") == "train" else inference.MAKERS
+    if is_pipeline(scenario):
+        makers = pictures.MAKERS
     found = [change for make in makers for change in make(now) if _goes(change, scenario)]
     less = _smaller_model(scenario)
     return [*found, less] if less else found
@@ -99,7 +112,7 @@ def candidates(scenario: Json) -> list[Change]:
 def _goes(change: Change, scenario: Json) -> bool:
     """Whether the change can be combined with the rest of the scenario."""
     try:
-        Scenario.read(change.apply(scenario))
+        read(change.apply(scenario))
     except MemcalcError:
         return False
     return True
@@ -131,7 +144,7 @@ def advise(scenario: Mapping[str, Any], allow_files: bool = True, scale: Scale |
     True
     """
     scale = scale or Scale(allow_files)
-    asked = understood(scenario, allow_files)
+    asked = dict(scenario) if is_pipeline(scenario) else understood(scenario, allow_files)
     now = scale.weigh_or_raise(asked)
     items = []
     for change in candidates(asked):

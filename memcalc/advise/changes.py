@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.diffusion import is_pipeline, understood
 from memcalc.scenario import Scenario
 from memcalc.scenario.paths import Json, get, put
 
@@ -59,6 +60,11 @@ class Change:
         return scenario
 
 
+def read(scenario: Mapping[str, Any]) -> Json:
+    """The scenario with every default filled in; MemcalcError for what cannot be understood."""
+    return understood(scenario).as_dict() if is_pipeline(scenario) else Scenario.read(scenario).as_dict()
+
+
 @dataclass(frozen=True, slots=True)
 class Now:
     """The scenario as it is, with every default filled in, for changes to look at."""
@@ -68,7 +74,7 @@ class Now:
 
     @classmethod
     def of(cls, scenario: Mapping[str, Any]) -> Now:
-        return cls(dict(scenario), Scenario.read(scenario).as_dict())
+        return cls(dict(scenario), read(scenario))
 
     def get(self, path: str) -> Any:
         """A field's value, the default's if it was not given."""

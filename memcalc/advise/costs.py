@@ -95,3 +95,19 @@ ONE_BEAM = Cost("Greedy or sampled answers in place of a beam search.", 5)
 LAST_LOGITS = Cost("No scores of the prompt's own tokens.", 1)
 FEWER_LAYERS = Cost("Those layers run on the processor.", 5, "several times slower for each layer moved")
 SMALLER_UBATCH = Cost("Prompts are read in smaller pieces.", 2, "slower prompts")
+
+_DIFFUSERS = "huggingface.co/docs/diffusers, Reduce memory usage"
+MODEL_OFFLOAD = Cost("One model at a time on the card; each travels there once a picture. All weights wait in the "
+                     "computer's memory.", 2, "some seconds a picture", _DIFFUSERS)  # fmt: skip
+SEQUENTIAL_OFFLOAD = Cost("One layer at a time on the card: all weights travel at every step. They wait in the "
+                          "computer's memory.", 9, "many times slower", _DIFFUSERS)  # fmt: skip
+VAE_SLICING = Cost("Pictures leave the VAE one after another. The same pictures.", 1, source=_DIFFUSERS)
+VAE_TILING = Cost("The VAE decodes overlapping tiles, which are blended: tones may differ a little between them.", 2,
+                  source=_DIFFUSERS)  # fmt: skip
+IMAGES_16 = Cost("16-bit weights and arithmetic: the usual way to run these models.", 1)
+IMAGES_8 = Cost("Denoiser and text encoder in 8 bits: pictures change a little.", 3,
+                source="huggingface/blog diffusers-quantization.md")  # fmt: skip
+IMAGES_4 = Cost("Denoiser and text encoder in 4 bits, unpacked at every use: pictures change.", 5,
+                source="huggingface/blog diffusers-quantization.md")  # fmt: skip
+SMALLER_PICTURES = Cost("Pictures of about half the area.", 8)
+FEWER_PICTURES = Cost("Half as many pictures at once; the rest come after.", 5, "up to half the throughput")

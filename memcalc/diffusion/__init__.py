@@ -5,6 +5,7 @@ prompt), ``denoise`` (every step needs the same) and ``decode`` (latents to pixe
 """
 
 from memcalc.diffusion.answer import estimate_pipeline
-from memcalc.diffusion.asked import is_pipeline
+from memcalc.diffusion.asked import is_pipeline, understood
+from memcalc.diffusion.spec import NAMES
 
-__all__ = ["estimate_pipeline", "is_pipeline"]
+__all__ = ["NAMES", "estimate_pipeline", "is_pipeline", "understood"]

@@ -26,8 +26,15 @@ rows of the same table, less their weights. One resolution, one card: not known 
 CONVOLUTION = (0.0, 0.5, 1.5)
 """Convolution workspaces of the decode over its tensors, at the highest instant: assumed (none; the largest result
 copied once; input and result in channels-last and in fp32), no published figure."""
+SLACK = (1.0, 1.015, 1.175)
+"""reserved / (allocated + BASE): low, usual, worst, of generations replayed through a simulated caching allocator; a
+pipeline's own passes were not replayed."""
 TILE = 1024
 """Pixels a side of a tile [AutoencoderKL: tile_sample_min_size = sample_size, 1024 for FLUX.1]."""
+
+
+Sums = dict[str, tuple[int, int, int]]
+"""(low, point, high) of ``allocated``, ``reserved`` and ``device``, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +57,10 @@ def estimate_pipeline(scenario: Mapping[str, Any], device: Callable[[Hardware], 
     card = device(asked.hardware)
     whole = _parts(asked)
     stages = _stages(asked, whole)
-    sums = _sums(stages, card.capability if card else 8.0)
+    by_phase = [_sums(one, card.capability if card else 8.0) for one in stages]
+    sums = _largest(by_phase)
     at = max(stages, key=lambda one: one.peak)
-    listed = [{"name": one.phase, "step": one.step, "tensors": one.peak, "at_peak": breakdown(one)} for one in stages]
+    listed = [_phase(one, own, whole, asked.offload) for one, own in zip(stages, by_phase, strict=True)]
     fit = judge(card, asked.hardware, sums["device"]) if card else None
     total = sum(one.count for one in whole)
     return {
@@ -84,12 +92,54 @@ def estimate_pipeline(scenario: Mapping[str, Any], device: Callable[[Hardware], 
         "runtime": {
             "name": "diffusers",
             "weights": sum(one.bytes for one in whole),
-            "parts": {one.name: {"parameters": one.count, "bytes": one.bytes, "phase": one.phase} for one in whole},
+            "parts": {
+                one.name: {
+                    "parameters": one.count,
+                    "bytes": one.bytes,
+                    "phase": one.phase,
+                    "format": _format(asked, one.name),
+                }
+                for one in whole
+            },
         },
         "ranks": None,
         "fit": fit,
         "assumptions": [*asked.notes, *_notes(asked), *(card.assumptions if card else ())],
     }
+
+
+def _phase(one: Stage, own: Sums, whole: list[Part], offload: str) -> dict[str, Any]:
+    """A phase as the estimate lists it: with what it needs on the card by itself (the parts take turns, so one phase's
+    overhead is not another's), and which weights lie there (bytes by part)."""
+    return {
+        "name": one.phase,
+        "step": one.step,
+        "tensors": one.peak,
+        "at_peak": breakdown(one),
+        "device": own["device"][1],
+        "overhead": {
+            "workspace": own["allocated"][1] - one.peak,
+            "cache": own["reserved"][1] - own["allocated"][1],
+            "context": own["device"][1] - own["reserved"][1],
+        },
+        "weights": _on_card(whole, one.phase, offload),
+    }
+
+
+def _format(asked: Asked, part: str) -> str:
+    """How the linear layers of a part are kept."""
+    quantised = part == "denoiser" or (part == "text encoder T5-XXL" and not asked.weights.startswith("gguf:"))
+    return asked.weights if quantised and asked.weights != SAME else asked.precision
+
+
+def _on_card(whole: list[Part], phase: str, offload: str) -> dict[str, int]:
+    """Bytes of weights on the card in a phase, by part. Offloaded, one model at a time (the text encoders take turns)
+    [enable_model_cpu_offload], or one module at a time [enable_sequential_cpu_offload]: the largest counts."""
+    if offload == "none":
+        return {one.name: one.bytes for one in whole}
+    there = {one.name: one.bytes if offload == "model" else one.largest for one in whole if one.phase == phase}
+    largest = max(there, key=lambda name: there[name], default=None)
+    return {largest: there[largest]} if largest is not None else {}
 
 
 def _scheme(weights: str) -> Scheme | None:
@@ -115,68 +165,48 @@ def _parts(asked: Asked) -> list[Part]:
 def _stages(asked: Asked, whole: list[Part]) -> list[Stage]:
     """Load, encode, denoise and decode, each with the weights that lie on the card then."""
     fmt, scheme = asked.format, _scheme(asked.weights)
-    scratch = 0
+    scratch, tile = 0, TILE if asked.tiling else None
     if scheme is not None and scheme.product != "direct":
         scratch = max(one.count for one in whole[2].parameters) * fmt.size
     run = {
         "encode": runs.encode(asked.batch, asked.text, fmt),
         "denoise": runs.denoise(asked.spec, asked.pictures, asked.text, asked.tokens, fmt, scratch),
-        "decode": runs.decode(asked.pictures, asked.side, fmt, asked.slicing, TILE if asked.tiling else None),
+        "decode": runs.decode(asked.pictures, asked.height, asked.width, fmt, asked.slicing, tile),
     }
-    loaded = sum(one.bytes for one in whole) if asked.offload == "none" else 0
-    found = [Stage("load", 0, {"weights": loaded}, [], [])]
+    found = [Stage("load", 0, {"weights": sum(_on_card(whole, "load", asked.offload).values())}, [], [])]
     for phase, segments in run.items():
-        there = [one for one in whole if one.phase == phase]
-        weights = {
-            "none": loaded,
-            # One model at a time; the text encoders take turns [enable_model_cpu_offload].
-            "model": max(one.bytes for one in there),
-            # One module at a time [enable_sequential_cpu_offload].
-            "sequential": max(one.largest for one in there),
-        }[asked.offload]
+        weights = sum(_on_card(whole, phase, asked.offload).values())
         found.append(Stage(phase, 1, {"weights": weights}, segments, []))
     return found
 
 
-SLACK = (1.0, 1.015, 1.175)
-"""reserved / (allocated + BASE): low, usual, worst, of generations replayed through a simulated caching allocator; a
-pipeline's own passes were not replayed."""
-
-
-def _sums(stages: list[Stage], capability: float) -> dict[str, tuple[int, int, int]]:
-    """(low, point, high) of allocated, reserved and device, each the largest of the phases."""
+def _sums(one: Stage, capability: float) -> Sums:
+    """What a phase needs by itself above its tensors."""
     _, usual, worst = SLACK
     workspace = workspace_bytes(capability, False)
-    allocated, reserved = [], []
-    for one in stages:
-        weights = one.level
-        own = one.peak - weights
-        extra = CONVOLUTION if one.phase == "decode" else (0.0, 0.0, 0.0)
-        taken = tuple(one.peak + round(own * share) + workspace for share in extra)
-        allocated.append((one.peak, taken[1], taken[2]))
-        held = DECODE_RESERVED if one.phase == "decode" else (1.0, usual, worst)
-        # Weights come in many blocks of few sizes: the usual slack of inference, at worst three times that.
-        slack = (1.0, usual, 1 + 3 * (usual - 1))
-        reserved.append(
-            tuple(
-                round(weights * loss + own * share) + more
-                for loss, share, more in zip(slack, held, (0, BASE + workspace, BASE + workspace), strict=True)
-            )
-        )
+    own = one.peak - one.level
+    extra = CONVOLUTION if one.phase == "decode" else (0.0, 0.0, 0.0)
+    taken = [one.peak + round(own * share) + workspace for share in extra]
+    allocated = (one.peak, taken[1], taken[2])
+    held = DECODE_RESERVED if one.phase == "decode" else (1.0, usual, worst)
+    # Weights come in many blocks of few sizes: the usual slack of inference, at worst three times that.
+    slack = (1.0, usual, 1 + 3 * (usual - 1))
+    more = (0, BASE + workspace, BASE + workspace)
+    kept = [round(one.level * slack[i] + own * held[i]) + more[i] for i in range(3)]
+    # What is reserved is at least what is allocated.
+    low, point, high = (int(up_to(max(allocated[i], kept[i]), 2 * MiB)) for i in range(3))
     context = context_bytes(capability)
-    sums = {
-        "allocated": _largest(allocated),
-        "reserved": tuple(int(up_to(one, 2 * MiB)) for one in _largest([*allocated, *reserved])),
-    }
-    # The low end of what is reserved is at least what the tensors need.
-    top = sums["reserved"]
-    sums["device"] = tuple(a + b for a, b in zip(top, context, strict=True))
-    return {name: (part[0], part[1], part[2]) for name, part in sums.items()}
+    device = (low + context[0], point + context[1], high + context[2])
+    return {"allocated": allocated, "reserved": (low, point, high), "device": device}
 
 
-def _largest(rows: list[Any]) -> tuple[int, int, int]:
-    low, point, high = (max(one[i] for one in rows) for i in range(3))
-    return low, point, high
+def _largest(sums: list[Sums]) -> Sums:
+    """Each figure's largest over the phases."""
+    found = {}
+    for name in sums[0]:
+        low, point, high = (max(one[name][i] for one in sums) for i in range(3))
+        found[name] = (low, point, high)
+    return found
 
 
 def _notes(asked: Asked) -> list[str]:
@@ -201,7 +231,7 @@ def _notes(asked: Asked) -> list[str]:
         notes.append("what quantised kernels and loading hold for a moment was read in their source or not at all")
     if asked.offload != "none":
         notes.append(f"offload {asked.offload}: weights wait in host memory; only what runs lies on the card")
-    if asked.tiling and asked.side <= TILE:
+    if asked.tiling and max(asked.width, asked.height) <= TILE:
         notes.append(f"VAE tiling changes nothing up to {TILE} pixels a side")
     return notes
 

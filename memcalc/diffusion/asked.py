@@ -37,7 +37,8 @@ class Asked:
     format: Format
     precision: str
     batch: int
-    side: int
+    width: int
+    height: int
     text: int
     weights: str
     images: int
@@ -56,16 +57,17 @@ class Asked:
     @property
     def tokens(self) -> int:
         """Image tokens of the transformer."""
-        return (self.side // MULTIPLE) ** 2
+        return (self.width // MULTIPLE) * (self.height // MULTIPLE)
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's object, defaults filled in."""
         return {
             "model": self.model, "task": "infer", "precision": self.precision, "batch": self.batch,
-            "image_size": self.side, "text_len": self.text,
+            "image_size": max(self.width, self.height), "text_len": self.text,
             "inference": {
-                "runtime": "diffusers", "weights": self.weights, "images": self.images, "steps": self.steps,
-                "offload": self.offload, "vae_slicing": self.slicing, "vae_tiling": self.tiling,
+                "runtime": "diffusers", "weights": self.weights, "width": self.width, "height": self.height,
+                "images": self.images, "steps": self.steps, "offload": self.offload,
+                "vae_slicing": self.slicing, "vae_tiling": self.tiling,
             },
             "hardware": self.hardware.as_dict() if self.hardware != Hardware() else None,
         }  # fmt: skip
@@ -87,9 +89,7 @@ def understood(raw: Mapping[str, Any]) -> Asked:
     if top.choice("task", ("train", "infer"), "infer") == "train":
         raise ScenarioError("training an image pipeline has no program yet", "task", ["infer"])
     precision = top.choice("precision", PRECISIONS, "bf16")
-    side = top.whole("image_size", SIDE, low=MULTIPLE, high=LARGEST_SIDE)
-    if side % MULTIPLE:
-        raise ScenarioError(f"image_size must be a multiple of {MULTIPLE}, not {side}", "image_size")
+    side = _pixels(top, "image_size", SIDE)
     text = top.whole("text_len", spec.text_tokens, high=4096)
     attention = top.choice("attention", ("sdpa", "flash", "efficient"), "sdpa")
     if attention == "efficient":
@@ -103,7 +103,8 @@ def understood(raw: Mapping[str, Any]) -> Asked:
         if inference.get(name) is not None:
             notes.append(f"inference.{name} is ignored: it does not apply to an image pipeline")
     found = Asked(
-        raw["model"], spec, Format.named(precision), precision, top.whole("batch", 1), side, text,
+        raw["model"], spec, Format.named(precision), precision, top.whole("batch", 1),
+        _pixels(inference, "width", side), _pixels(inference, "height", side), text,
         _weights(inference), inference.whole("images", 1, high=4096), inference.whole("steps", 28, high=100_000),
         inference.choice("offload", OFFLOADS, "none"), inference.flag("vae_slicing"), inference.flag("vae_tiling"),
         read_hardware(top), tuple(notes),
@@ -111,6 +112,14 @@ def understood(raw: Mapping[str, Any]) -> Asked:
     inference.finish()
     top.finish()
     return found
+
+
+def _pixels(read: Fields, name: str, otherwise: int) -> int:
+    """A side of the picture: as ``image_size`` for both, or as diffusers' own ``width`` and ``height``."""
+    side = read.whole(name, otherwise, low=MULTIPLE, high=LARGEST_SIDE)
+    if side % MULTIPLE:
+        raise ScenarioError(f"{name} must be a multiple of {MULTIPLE}, not {side}", read.at(name))
+    return side
 
 
 def _weights(read: Fields) -> str:

@@ -162,56 +162,75 @@ def _single(spec: FluxSpec, hidden: Tensor, encoder: Tensor, scratch: int) -> tu
     return total.view(hidden.shape[0], hidden.shape[1], d), total.view(encoder.shape[0], encoder.shape[1], d)
 
 
-def decode(images: int, side: int, fmt: Format, slicing: bool, tile: int | None) -> list[Segment]:
-    """The VAE's decoder from latents to pixels (``images``, 3, side, side). ``slicing``: one image at a time;
-    ``tile``: pixels a side of what is decoded at once (None: whole pictures)."""
+def decode(images: int, height: int, width: int, fmt: Format, slicing: bool, tile: int | None) -> list[Segment]:
+    """The VAE's decoder from latents to pixels (``images``, 3, height, width). ``slicing``: one image at a time;
+    ``tile``: pixels a side of what is decoded at once (None: whole pictures). What is decoded already waits for the
+    rest; tiles overlap by a quarter and are joined at the end [diffusers 0.42 models/autoencoders/autoencoder_kl.py:
+    decode, tiled_decode]."""
     tape = Tape()
     tape.grad_enabled = False
     tape.begin("decode", "latents")
-    latents = fresh(tape, (images, LATENT_CHANNELS, side // LATENT_SCALE, side // LATENT_SCALE), fmt, "latents")
-    pictures = fresh(tape, (images, 3, side, side), fmt, "pictures") if slicing or tile else None
-    at_once = 1 if slicing else images
-    part = min(side, tile) if tile else side
-    out = _decoder(tape, at_once, part // LATENT_SCALE, fmt)
+    latents = fresh(tape, (images, LATENT_CHANNELS, height // LATENT_SCALE, width // LATENT_SCALE), fmt, "latents")
+    slicing = slicing and images > 1
+    tiled = tile is not None and max(height, width) > tile
+    pixels = _tiled(height, tile) * _tiled(width, tile) if tile is not None and tiled else height * width
+    pictures = fresh(tape, (images, 3, pixels), fmt, "pictures") if slicing or tiled else None
+    if tile is not None and tiled:
+        height, width = min(height, tile), min(width, tile)
+    out = _decoder(tape, 1 if slicing else images, (height // LATENT_SCALE, width // LATENT_SCALE), fmt)
     del out
     parts = segments(tape)
     del latents, pictures
     return parts
 
 
-def _map(tape: Tape, batch: int, channels: int, side: int, fmt: Format, op: str) -> Tensor:
-    return fresh(tape, (batch, channels, side, side), fmt, op)
+def _tiled(side: int, tile: int) -> int:
+    """Pixels of all tiles along one side, each starting three quarters of a tile after the one before.
+
+    >>> _tiled(2048, 1024)
+    2560
+    """
+    return sum(min(tile, side - start) for start in range(0, side, tile * 3 // 4))
 
 
-def _decoder(tape: Tape, batch: int, side: int, fmt: Format) -> Tensor:
+Sides = tuple[int, int]
+"""Height and width."""
+
+
+def _map(tape: Tape, batch: int, channels: int, sides: Sides, fmt: Format, op: str) -> Tensor:
+    return fresh(tape, (batch, channels, *sides), fmt, op)
+
+
+def _decoder(tape: Tape, batch: int, sides: Sides, fmt: Format) -> Tensor:
     """[diffusers 0.42 models/autoencoders/vae.py: Decoder.forward]; the caller's variable holds each block's input
     until the block is done."""
     channels = tuple(reversed(VAE_CHANNELS))
     tape.begin("decode", "middle")
-    sample = _map(tape, batch, channels[0], side, fmt, "conv (in)")
+    sample = _map(tape, batch, channels[0], sides, fmt, "conv (in)")
     sample = _resnet(sample, channels[0])
-    attended = [_map(tape, batch, channels[0], side, fmt, "attention") for _ in range(5)]
+    attended = [_map(tape, batch, channels[0], sides, fmt, "attention") for _ in range(5)]
     del attended
     sample = _resnet(sample, channels[0])
     for i, width in enumerate(channels):
-        tape.begin("decode", f"level {i + 1} of {len(channels)}, {side} × {side}")
+        tape.begin("decode", f"level {i + 1} of {len(channels)}, {sides[1]} × {sides[0]}")
         hidden = sample
         for _ in range(3):
             hidden = _resnet(hidden, width)
         if i < len(channels) - 1:
-            side *= 2
-            hidden = _map(tape, batch, width, side, fmt, "upsample")
-            hidden = _map(tape, batch, width, side, fmt, "conv (upsample)")
+            sides = (2 * sides[0], 2 * sides[1])
+            hidden = _map(tape, batch, width, sides, fmt, "upsample")
+            hidden = _map(tape, batch, width, sides, fmt, "conv (upsample)")
         sample = hidden
         del hidden
     tape.begin("decode", "pixels")
     sample = _normed(sample)
-    return _map(tape, batch, 3, side, fmt, "conv (out)")
+    return _map(tape, batch, 3, sides, fmt, "conv (out)")
 
 
 def _resnet(x: Tensor, width: int) -> Tensor:
     """[diffusers 0.42 models/resnet.py: ResnetBlock2D.forward]"""
-    tape, (batch, channels, side, _), fmt = x.tape, x.shape, x.format
+    tape, (batch, channels, *sides), fmt = x.tape, x.shape, x.format
+    side = (sides[0], sides[1])
     hidden = _normed(x)
     hidden = _map(tape, batch, width, side, fmt, "conv")
     hidden = _normed(hidden)
@@ -226,6 +245,6 @@ def _resnet(x: Tensor, width: int) -> Tensor:
 
 def _normed(x: Tensor) -> Tensor:
     """``silu(group_norm(x))``."""
-    batch, channels, side, _ = x.shape
-    normed = _map(x.tape, batch, channels, side, x.format, "group_norm")
-    return _map(x.tape, batch, channels, side, normed.format, "silu")
+    batch, channels, height, width = x.shape
+    normed = _map(x.tape, batch, channels, (height, width), x.format, "group_norm")
+    return _map(x.tape, batch, channels, (height, width), normed.format, "silu")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from memcalc import units
+from memcalc.diffusion import is_pipeline
 from memcalc.scenario import Scenario
 from memcalc.ui import carry, controls, decide, pins
 from memcalc.ui.form import Json, Setting, get
@@ -105,10 +106,20 @@ def with_changes(scenario: Json) -> Taken:
 
 def _machine(scenario: Json) -> Taken:
     """Model and card, which every page has."""
-    model, missing = scenario["model"], []
+    if is_pipeline(scenario):
+        raise ValueError("it describes an image pipeline: bring it to the page Images")
+    model = scenario["model"]
     states: dict[str, Any] = {"source": controls.SOURCES[0], "model": model}
     if not isinstance(model, str):
         states = {"source": controls.SOURCES[1], "exact": str(round(model["parameters"]))}
+    card, missing = card_states(scenario)
+    return {**states, **card}, missing
+
+
+def card_states(scenario: Json) -> Taken:
+    """The card, and what is free on it."""
+    states: dict[str, Any] = {}
+    missing = []
     gpu = get(scenario, "hardware.gpu")
     label = next((name for name, value in controls.card_choices().items() if value == gpu), None)
     if label is None:

@@ -46,18 +46,22 @@ class Form:
             complaint = links.size_complaint(self.states.get("exact") or "")
             if complaint:
                 st.warning(plain(complaint), icon=":material/info:")
-            labels = list(controls.card_choices())
-            self.states["gpu"] = st.selectbox(
-                "Card",
-                labels,
-                index=labels.index(controls.USUAL_CARD),
-                key="gpu",
-                bind=LINK,
-                help=HELP["gpu"],
-                on_change=redraw.answer,
-            )
-            self.states |= own_card.show()
-            self.places["model"] = st.container()
+            self.card()
+
+    def card(self) -> None:
+        """The card, and a place for a word about it or the model."""
+        labels = list(controls.card_choices())
+        self.states["gpu"] = st.selectbox(
+            "Card",
+            labels,
+            index=labels.index(controls.USUAL_CARD),
+            key="gpu",
+            bind=LINK,
+            help=HELP["gpu"],
+            on_change=redraw.answer,
+        )
+        self.states |= own_card.show()
+        self.places["model"] = st.container()
 
     def group(self, title: str, settings: tuple[Setting, ...], scenario_of: ScenarioOf) -> None:
         """One group of settings: those that the core supports and that mean something beside the others."""

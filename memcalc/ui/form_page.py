@@ -58,7 +58,8 @@ Groups = Mapping[str, tuple[Setting, ...]]
 @dataclass(frozen=True)
 class FormPage:
     """A page for one task. ``scenario_of`` turns the controls' states into a scenario; ``more`` says what is
-    worth saying about the answer besides (an HTML block above the chart), ``below`` draws what goes under it."""
+    worth saying about the answer besides (an HTML block above the chart), ``below`` draws what goes under it.
+    ``subject``: what the verdict is about, where it is not called as the page is."""
 
     title: str
     line: str
@@ -67,6 +68,7 @@ class FormPage:
     terms: tuple[str, ...]
     more: Callable[[Json, Run], str] = lambda _scenario, _run: ""
     below: Callable[[Json, Run], None] = lambda _scenario, _run: None
+    subject: str = ""
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -81,7 +83,7 @@ class FormPage:
         actions = st.container(horizontal=True, gap="small", key="asks")
         checks = st.container(key="checks", gap="small")
         left, right = st.columns([5, 9], gap="large")
-        form = form_controls.Form(self.settings)
+        form = self.form()
         with left:
             redraw.controls(lambda: self.controls(form))
         scenario = self.scenario_of(form.states)
@@ -92,7 +94,7 @@ class FormPage:
         @redraw.part("chart")
         def chart() -> None:
             """Bars and table, and what they say at the controls."""
-            states = form_controls.current(self.settings)
+            states = self.states()
             now.scenario = self.scenario_of(states)
             outcome = self.answer(now.scenario)
             now.runs[:] = [outcome] if isinstance(outcome, Run) else []
@@ -104,7 +106,7 @@ class FormPage:
             """The answer in words."""
             said = words.verdict(now.runs[0], _card(now.runs[0], now.scenario)[0]) if now.runs else None
             settled = rest.settled(self.title, json.dumps(now.scenario), at_first=False)
-            st.html(markup.verdicts({self.title: said}) + ("" if settled else rest.DIM))
+            st.html(markup.verdicts({self.subject or self.title: said}) + ("" if settled else rest.DIM))
 
         with right.container(key="answer"):
             facts = st.container(key="facts")
@@ -113,23 +115,53 @@ class FormPage:
             verdict()
         run = next(iter(now.runs), None)
         with notes:
-            frame.link_notes(given, lambda: form_controls.allowed(self.settings), scenario)
+            frame.link_notes(given, self.allowed, scenario)
         form.effects(self.title, scenario, fresh)
         with tools:
             self.tools(str(scenario["task"]))
         if run is not None:
             with actions:
-                trace_view.buttons(self.title.lower(), scenario, run.estimate, now.answered)
+                self.asks(scenario, run, now)
             with facts:
                 self.facts(scenario, run, fresh)
             with right.container(key="more"):
                 self.below(scenario, run)
             with checks:
-                trace_view.outcome(self.title.lower(), scenario, run.estimate)
+                self.checked(scenario, run)
         glossary.row(self.terms)
         if run is not None:
-            decide.offer(run, scenario, form_controls.base(form.states))
+            self.offer(run, scenario, form.states)
             result.assumptions([run])
+
+    # What a page about other models than the catalogue's has of its own.
+
+    def form(self) -> form_controls.Form:
+        """The controls."""
+        return form_controls.Form(self.settings)
+
+    def states(self) -> dict[str, Any]:
+        """The controls' states once they are drawn."""
+        return form_controls.current(self.settings)
+
+    def allowed(self) -> dict[str, Any]:
+        """What a link to the page may say."""
+        return form_controls.allowed(self.settings)
+
+    def take(self, task: str) -> bring.Take:
+        """What becomes of a scenario that is brought back."""
+        return bring.form(self.settings, task)
+
+    def asks(self, scenario: Json, run: Run, now: Now) -> None:
+        """The buttons above the answer."""
+        trace_view.buttons(self.title.lower(), scenario, run.estimate, now.answered)
+
+    def checked(self, scenario: Json, run: Run) -> None:
+        """What came of them."""
+        trace_view.outcome(self.title.lower(), scenario, run.estimate)
+
+    def offer(self, run: Run, scenario: Json, states: Mapping[str, Any]) -> None:
+        """The way to what would make it fit."""
+        decide.offer(run, scenario, form_controls.base(states))
 
     def controls(self, form: form_controls.Form) -> None:
         """Model, card, and every group of settings."""
@@ -140,7 +172,7 @@ class FormPage:
     def answer(self, scenario: Json) -> Run | MemcalcError:
         """Bars and table; or what the core refused."""
         try:
-            run = result.ask(self.title, scenario)
+            run = result.ask(self.subject or self.title, scenario)
         except MemcalcError as error:
             st.info("Nothing to show yet: see the note beside the settings.", icon=":material/info:")
             return error
@@ -169,11 +201,11 @@ class FormPage:
         name = f"memcalc-{self.title.lower()}"
 
         def scenarios() -> dict[str, Json]:
-            return {self.title: self.scenario_of(form_controls.current(self.settings))}
+            return {self.title: self.scenario_of(self.states())}
 
         def offers(runs: Sequence[Run]) -> list[export.Offer]:
             card, capacity = _card(runs[0], runs[0].estimate["scenario"])
             make = partial(figures.phase_bars, list(runs), card, capacity)
             return [export.picture(name, make, words.alternative(list(runs), card, capacity))]
 
-        keep.tools(name, scenarios, offers, bring.form(self.settings, task))
+        keep.tools(name, scenarios, offers, self.take(task))

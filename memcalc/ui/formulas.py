@@ -47,6 +47,8 @@ def formula(run: Run, bar: Bar, part: str) -> str:
     estimate, size = run.estimate, bar.parts.get(part, 0)
     scenario, parameters = estimate["scenario"], estimate["parameters"]
     full = estimate.get("component_peak", {}).get(part, size) or size
+    if bar.weights is not None:
+        return _of_pipeline(bar, part)
     served = _served(estimate)
     if served and part in ("kv_cache", "temporary", "overhead"):
         return _of_server(run, served, part, size)
@@ -66,6 +68,25 @@ def formula(run: Run, bar: Bar, part: str) -> str:
         return " + ".join(named)
     if part == "temporary":
         return "alive for a moment: inputs, logits, loss, working copies"
+    return ""
+
+
+_MOMENTS = {
+    "encode": "the widest block of the text encoder",
+    "denoise": "latents, and the widest block of the denoiser",
+    "decode": "maps of the VAE's decoder where they are largest",
+}
+
+
+def _of_pipeline(bar: Bar, part: str) -> str:
+    """An image pipeline: the models whose weights lie on the card in this phase, and what else does."""
+    if part == "weights":
+        largest = sorted((bar.weights or {}).items(), key=lambda one: -one[1])
+        return " + ".join(f"{name} {units.binary(size)}" for name, size in largest)
+    if part == "temporary":
+        return _MOMENTS.get(bar.phase, "")
+    if part == "overhead":
+        return " + ".join(f"{OVERHEAD_LABELS[name]} {units.binary(size)}" for name, size in (bar.above or {}).items())
     return ""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.diffusion import is_pipeline
 from memcalc.ui.colours import COMPONENTS, OVERHEAD
 
 PHASE_LABELS = {
@@ -21,7 +22,15 @@ PHASE_LABELS = {
     "optimizer": "optimizer step",
     "prefill": "prefill (read the prompt)",
     "decode": "decode (write new tokens)",
+    "encode": "encode (read the prompt)",
+    "denoise": "denoise (every step)",
 }
+PIPELINE_LABELS = {
+    "encode": PHASE_LABELS["encode"],
+    "denoise": PHASE_LABELS["denoise"],
+    "decode": "decode (latents to pixels)",
+}
+"""The phases of an image pipeline: the last has the name of another one of a language model."""
 SHOWN_PHASES = {"train": ("forward", "backward", "optimizer"), "infer": ("forward", "prefill", "decode")}
 OVERHEAD_LABELS = {
     "workspace": "library workspaces",
@@ -38,10 +47,13 @@ class Bar:
     phase: str
     parts: Mapping[str, int]  # every component, and "overhead"
     highest: bool
+    named: str = ""  # its label, where another than the phase's usual one
+    above: Mapping[str, int] | None = None  # the parts of its own overhead, where phases differ in it
+    weights: Mapping[str, int] | None = None  # which weights lie on the card, where phases differ in it
 
     @property
     def label(self) -> str:
-        return PHASE_LABELS.get(self.phase, self.phase)
+        return self.named or PHASE_LABELS.get(self.phase, self.phase)
 
     @property
     def short(self) -> str:
@@ -83,6 +95,8 @@ class Run:
 
 def bars(estimate: Mapping[str, Any]) -> tuple[Bar, ...]:
     """The phases of an estimate as bars, a phase of several steps once, at its largest."""
+    if is_pipeline(estimate["scenario"]):
+        return _pipeline(estimate)
     task = estimate["scenario"].get("task", "infer")
     largest: dict[str, Mapping[str, Any]] = {}
     for phase in estimate["phases"]:
@@ -104,6 +118,25 @@ def bars(estimate: Mapping[str, Any]) -> tuple[Bar, ...]:
         )
         for name in names
     )
+
+
+def _pipeline(estimate: Mapping[str, Any]) -> tuple[Bar, ...]:
+    """The phases of an image pipeline. Its models take turns, so each phase has an overhead of its own, and the card
+    is fullest in the phase that needs most with it."""
+    phases = [one for one in estimate["phases"] if one["name"] in PIPELINE_LABELS]
+    fullest = max(phases, key=lambda one: one["device"])
+    return tuple(
+        Bar(
+            phase=one["name"],
+            parts={**{part: int(one["at_peak"].get(part, 0)) for part in COMPONENTS},
+                   OVERHEAD: one["device"] - one["tensors"]},
+            highest=one is fullest,
+            named=PIPELINE_LABELS[one["name"]],
+            above={name: one["overhead"][name] for name in OVERHEAD_LABELS if one["overhead"].get(name)},
+            weights=one["weights"],
+        )
+        for one in phases
+    )  # fmt: skip
 
 
 def run(title: str, estimate: Mapping[str, Any]) -> Run:

@@ -15,6 +15,7 @@ from typing import Any
 import streamlit as st
 
 import memcalc
+from memcalc.diffusion import NAMES
 from memcalc.errors import MemcalcError
 from memcalc.ui import carry, catalogues
 from memcalc.ui.form import Json
@@ -49,7 +50,8 @@ def check(scenario: Any) -> Json:
         raise ValueError("a scenario is a JSON object")
     model = scenario.get("model")
     size = isinstance(model, dict) and set(model) == {"parameters"} and isinstance(model["parameters"], int | float)
-    if not size and (not isinstance(model, str) or model not in catalogues.models()):
+    named = isinstance(model, str) and (model in catalogues.models() or model in NAMES)
+    if not size and not named:
         raise ValueError('its model must be a name of the catalogue, or {"parameters": a number}')
     try:
         memcalc.estimate(scenario, False, catalogues.machine())

@@ -36,10 +36,15 @@ class Settings:
     def _common(self) -> dict[str, Any]:
         model = {"parameters": self.model} if isinstance(self.model, int) else self.model
         scenario: dict[str, Any] = {"model": model, "batch": self.batch}
-        hardware = {"gpu": self.gpu, "free": self.free, "reserve": self.reserve or None}
-        if self.gpu or self.free is not None:
-            scenario["hardware"] = {name: value for name, value in hardware.items() if value is not None}
-        return scenario
+        hardware = self.hardware()
+        return {**scenario, "hardware": hardware} if hardware else scenario
+
+    def hardware(self) -> dict[str, Any] | None:
+        """The card to judge against; None without one."""
+        if not self.gpu and self.free is None:
+            return None
+        given = {"gpu": self.gpu, "free": self.free, "reserve": self.reserve or None}
+        return {name: value for name, value in given.items() if value is not None}
 
     def training(self) -> dict[str, Any]:
         """The training scenario of the contract."""

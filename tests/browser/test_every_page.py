@@ -25,6 +25,7 @@ COMPARE = "/compare?pins=" + urllib.parse.quote(json.dumps(PINS, separators=(","
 PATHS = {
     "training": "/training?model=gpt2&seq=512&method=LoRA",
     "inference": "/inference?model=gpt2&seq=512&batch=4",
+    "images": "/images?parts=nf4+%28bitsandbytes%29&images=2&offload=one+model+at+a+time",
     "compare": COMPARE,
 }
 
