@@ -14,6 +14,7 @@ from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ScenarioError
 from memcalc.formats import Format
+from memcalc.inference import recurrent
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
 from memcalc.parallel import fsdp2, strategy, tensor
@@ -56,6 +57,7 @@ class Question:
         scenario = Scenario.read(raw)
         model = describe(scenario.model, allow_files)
         tensor.check(scenario, model.spec)
+        recurrent.check(scenario, model.spec)
         whole, model = model.spec, replace(model, spec=tensor.split(model.spec, scenario.parallel.tensor))
         assumptions = [*scenario.notes, *model.assumptions]
         if model.spec.eager_only and scenario.attention != "eager":
@@ -252,7 +254,7 @@ def _lengths(scenario: Scenario, spec: DecoderSpec, assumptions: list[str]) -> S
 def _attention_notes(question: Question) -> list[str]:
     """Say it where the wished attention kernel cannot run."""
     scenario, spec = question.scenario, question.model.spec
-    if scenario.attention == "eager":
+    if scenario.attention == "eager" or spec.attention_free:
         return []
     precision = question.precision
     fmt = precision.autocast or precision.weights

@@ -19,12 +19,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from memcalc.trace import trace
-from tests import trace_cases, trace_cases_experts, trace_cases_settings, trace_cases_variants
+from tests import trace_cases, trace_cases_experts, trace_cases_recurrent, trace_cases_settings, trace_cases_variants
 
 DATA = Path(__file__).parent / "data"
 RECORDS = {
     DATA / "traces_own.json": trace_cases.CASES,
     DATA / "traces_experts.json": trace_cases_experts.CASES,
+    DATA / "traces_recurrent.json": trace_cases_recurrent.CASES,
     DATA / "traces_settings.json": trace_cases_settings.CASES,
     DATA / "traces_variants.json": trace_cases_variants.CASES,
 }

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 import memcalc
-from memcalc.inference.layout import CacheLayer, layout, values_per_sequence
+from memcalc.architectures.spec import State
+from memcalc.formats import Format
+from memcalc.inference.layout import CacheLayer, layout, state_bytes, values_per_sequence
 from memcalc.question import Question
 
 LLAMA = "Llama-3.1-8B"
@@ -87,8 +89,12 @@ def test_the_layout_knows_windows() -> None:
 
 def test_other_kinds_of_layer_describe_themselves() -> None:
     latent = CacheLayer("latent", 1, 512 + 64, 0)  # DeepSeek-V3: 576 values a token
-    state = CacheLayer("recurrent", state=8192 * 3 + 524_288)  # Qwen3-Next's gated delta net
-    assert values_per_sequence([latent, state], 10) == 5760 + 548_864
+    # Qwen3-Next's gated delta net: 8,192 channels of a convolution, 32 heads of 128 × 128, in 16 and 32 bits
+    state = CacheLayer(
+        "recurrent", states=(State("convolution", (8192, 4)), State("recurrent", (32, 128, 128), Format.FP32))
+    )
+    assert values_per_sequence([latent, state], 10) == 5760
+    assert state_bytes([latent, state], 2) == 8192 * 4 * 2 + 524_288 * 4
     assert values_per_sequence([CacheLayer("shared", 8, 128, 128), CacheLayer("cross", 8, 64, 64, 1500)], 7) == (
         1500 * 8 * 128
     )

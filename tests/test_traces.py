@@ -33,6 +33,7 @@ OWN = [
     *_cases("traces_families_b.json"),
     *_cases("traces_experts.json"),
     *_cases("traces_settings.json"),
+    *_cases("traces_recurrent.json"),
     *_cases("traces_variants.json"),
 ]
 

@@ -18,6 +18,8 @@ from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.llama import Llama
 from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
+from memcalc.architectures.mamba import Mamba
+from memcalc.architectures.moe import Mixtral, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
 from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
@@ -57,6 +59,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "gpt_bigcode": GptBigCode,
     "bloom": Bloom,
     "mpt": Mpt,
+    "mamba": Mamba,
     "mixtral": Mixtral,
     "gpt_oss": GptOss,
     "deepseek_v2": DeepSeekV2,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from memcalc.architectures.spec import State
 from memcalc.formats import Format
 from memcalc.tensors.ops import AttentionCall
 from memcalc.tensors.ops.elementwise import fresh
@@ -52,6 +53,16 @@ class Cache:
     keys: dict[int, Tensor] = field(default_factory=dict)
     values: dict[int, Tensor] = field(default_factory=dict)
     counters: dict[int, Tensor] = field(default_factory=dict)
+    states: dict[tuple[int, str], Tensor] = field(default_factory=dict)
+
+    def state(self, tape: Tape, index: int, one: State, batch: Size, fmt: Format) -> Tensor:
+        """The state of a recurrent layer (batch, …), made when it is first asked for, then overwritten in place;
+        ``fmt``: the format of a state that has none of its own [transformers 5.23 cache_utils.py:
+        LinearAttentionLayer]."""
+        if (index, one.name) not in self.states:
+            shape = (batch, *one.shape)
+            self.states[index, one.name] = cached(tape, shape, one.format or fmt, f"zeros ({one.name} state)")
+        return self.states[index, one.name]
 
     @property
     def capacity_or_none(self) -> Size | None:

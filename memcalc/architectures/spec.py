@@ -4,6 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memcalc.formats import Format
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a recurrent layer keeps for a sequence, whatever its length: its name, shape and format (None: the model's
+    own)."""
+
+    name: str
+    shape: tuple[int, ...]
+    format: Format | None = None
+
+    @property
+    def count(self) -> int:
+        """Values for one sequence."""
+        count = 1
+        for dim in self.shape:
+            count *= dim
+        return count
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderSpec:
@@ -49,6 +69,20 @@ class DecoderSpec:
     def cache_shape(self, layer: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """(heads, values a head) that a layer's cache holds for each token: of the keys, and of the values."""
         return (self.kv_heads, self.head_dim), (self.kv_heads, self.head_dim)
+
+    def states(self, layer: int) -> tuple[State, ...]:
+        """What a layer keeps for a sequence beside its tokens: nothing, unless it is recurrent."""
+        return ()
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether any layer keeps states."""
+        return any(self.states(layer) for layer in range(self.layers))
+
+    @property
+    def attention_free(self) -> bool:
+        """Whether no layer attends to tokens."""
+        return not any(self.cache_shape(layer)[0][0] for layer in range(self.layers))
 
     @property
     def by_length(self) -> bool:

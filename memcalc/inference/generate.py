@@ -64,7 +64,10 @@ def _decode_stage(program: Decoder, run: Run, base: Base, prompt: Size, one_sequ
     for index, template in enumerate(program.plan):
         tape.begin("cache", template.label, template.repeat, template.group)
         keys, values = ((run.batch, heads, run.past, width) for heads, width in spec.cache_shape(template.layer))
-        run.cache.fill(tape, index, (keys, values), spec.window(template.layer), run.compute, step == 2)
+        if keys[1]:
+            run.cache.fill(tape, index, (keys, values), spec.window(template.layer), run.compute, step == 2)
+        for one in spec.states(template.layer):
+            run.cache.state(tape, index, one, run.batch, run.compute)
     parts = _pass(program, run, tape, "decode")
     del prompt_ids, prompt_mask
     held = [one for one in parts if one.phase == "cache"]

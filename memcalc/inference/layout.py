@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import DecoderSpec, State
 
 Kind = Literal["full", "sliding", "latent", "recurrent", "cross", "shared"]
 
@@ -21,9 +21,9 @@ class CacheLayer:
     """One layer's part of the cache.
 
     ``full``: every token; ``sliding``: the last ``window`` tokens; ``latent``: one compressed vector a token (keys
-    only); ``recurrent``: ``state`` values a sequence, whatever its length; ``cross``: ``window`` tokens of the encoder;
-    ``shared``: another layer's cache is read, nothing is kept. ``heads`` × ``keys`` and ``heads`` × ``values`` are the
-    numbers kept for a token.
+    only); ``recurrent``: ``states`` for a sequence, whatever its length, and no tokens (layers of other kinds may have
+    states too); ``cross``: ``window`` tokens of the encoder; ``shared``: another layer's cache is read, nothing kept.
+    ``heads`` × ``keys`` and ``heads`` × ``values`` are the numbers kept for a token.
     """
 
     kind: Kind
@@ -31,7 +31,7 @@ class CacheLayer:
     keys: int = 0
     values: int = 0
     window: int | None = None
-    state: int = 0
+    states: tuple[State, ...] = ()
 
     @property
     def per_token(self) -> int:
@@ -56,10 +56,12 @@ def layout(spec: DecoderSpec) -> tuple[CacheLayer, ...]:
 def _described(spec: DecoderSpec, layer: int) -> CacheLayer:
     """One head of keys and values of different widths is a latent vector and the rotated part beside it."""
     (heads, keys), (other, values) = spec.cache_shape(layer)
-    window = spec.window(layer)
+    window, states = spec.window(layer), spec.states(layer)
+    if states and not heads:
+        return CacheLayer("recurrent", states=states)
     if (heads, keys) != (other, values):
         return CacheLayer("latent", 1, heads * keys + other * values, 0, window)
-    return CacheLayer("full" if window is None else "sliding", heads, keys, values, window)
+    return CacheLayer("full" if window is None else "sliding", heads, keys, values, window, states)
 
 
 def values_per_token(layers: Iterable[CacheLayer]) -> int:
@@ -72,5 +74,17 @@ def values_per_token(layers: Iterable[CacheLayer]) -> int:
 
 
 def values_per_sequence(layers: Iterable[CacheLayer], length: int) -> int:
-    """Values kept for a sequence of ``length`` tokens."""
-    return sum(one.per_token * one.tokens(length) + one.state for one in layers)
+    """Values of its tokens kept for a sequence of ``length``."""
+    return sum(one.per_token * one.tokens(length) for one in layers)
+
+
+def state_bytes(layers: Iterable[CacheLayer], size: int) -> int:
+    """Bytes of the states kept for a sequence, whatever its length; ``size``: bytes of a value whose state has no
+    format of its own.
+
+    >>> from memcalc.formats import Format
+    >>> conv, scan = State("convolution", (5120, 4)), State("recurrent", (5120, 16), Format.FP32)
+    >>> state_bytes([CacheLayer("recurrent", states=(conv, scan))] * 64, 2)     # mamba-2.8b in 16 bits
+    23592960
+    """
+    return sum(state.count * (state.format.size if state.format else size) for one in layers for state in one.states)

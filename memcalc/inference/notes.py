@@ -6,7 +6,8 @@ from typing import Any
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.inference.cache_formats import grouped, plain
-from memcalc.inference.layout import layout, values_per_sequence, values_per_token
+from memcalc.inference.layout import layout, state_bytes, values_per_sequence, values_per_token
+from memcalc.inference.recurrent import notes as recurrent_notes
 from memcalc.quantisation import scheme_for
 from memcalc.quantisation.scheme import Scheme
 from memcalc.question import Question
@@ -17,7 +18,7 @@ def inference_notes(question: Question) -> list[str]:
     """The assumptions behind the settings of inference, each a sentence."""
     inference = question.scenario.inference
     scheme = scheme_for(inference.weights)
-    notes = []
+    notes = recurrent_notes(question.model.spec)
     if scheme is not None:
         kept = (
             "embeddings, norms and biases" if scheme.head_pieces(64, 64) else "embeddings, norms, biases and the head"
@@ -75,9 +76,12 @@ def generation_report(question: Question, program: Decoder) -> dict[str, Any] | 
     )
     layers = layout(question.model.spec)
     tokens = (inference.prompt_tokens or 1) + inference.new_tokens - 1
+    states = state_bytes(layers, size) * inference.beams
+    if states:
+        found["state_bytes_per_sequence"] = states
     return {
         **found,
         "kv_bytes_per_token": float(values_per_token(layers) * each * inference.beams),
-        "kv_bytes_per_sequence": round(values_per_sequence(layers, tokens) * each * inference.beams),
+        "kv_bytes_per_sequence": round(values_per_sequence(layers, tokens) * each * inference.beams) + states,
         "kv_tokens": tokens * scenario.batch * inference.beams,
     }

@@ -98,15 +98,15 @@ class Curves:
 def curves(scenario: Mapping[str, Any], answer: Mapping[str, Any], points: int = 40) -> Curves | None:
     """How the cache grows; None where there is none. ``answer``: the scenario's estimate, as its JSON object."""
     report = answer["runtime"] or {}
-    each = report.get("kv_bytes_per_token")
-    if not each:
+    each, states = report.get("kv_bytes_per_token") or 0, int(report.get("state_bytes_per_sequence") or 0)
+    if not each and not states:
         return None
     question = Question.read(scenario, allow_files=False)
     layers = layout(question.model.spec)
     values = sum(one.per_token for one in layers)
-    if not values:
+    if not values and not states:
         return None
-    size = float(each) / values
+    size = float(each) / values if values else 0.0
     inference, batch = question.scenario.inference, question.scenario.batch
     context = (inference.prompt_tokens or 1) + inference.new_tokens
     if report.get("n_ctx"):
@@ -115,7 +115,7 @@ def curves(scenario: Mapping[str, Any], answer: Mapping[str, Any], points: int =
     lengths = tuple(sorted({max(1, longest * i // points) for i in range(1, points + 1)} | {context}))
 
     def bytes_of(tokens: int, sequences: int) -> int:
-        return round(values_per_sequence(layers, tokens) * size * sequences)
+        return round((values_per_sequence(layers, tokens) * size + states) * sequences)
 
     room, fit = None, answer["fit"]
     if fit is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,8 +85,11 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
     batch = build.inputs(model, recipe, recipe.prompt_tokens)
     _claim_inputs(batch, ledger)
     cache = DynamicCache(config=model.config)
+    # State-space models call their cache otherwise, and generate() gives them a mask for the prompt only.
+    stateful = "cache_params" in inspect.signature(model.forward).parameters
+    held = "cache_params" if stateful else "past_key_values"
     only_last = {} if recipe.logits == "all" else {"logits_to_keep": 1}
-    outputs = model(**batch, past_key_values=cache, use_cache=True, **only_last)
+    outputs = model(**batch, **{held: cache}, use_cache=True, **only_last)
     token = outputs.logits[:, -1:].argmax(-1)
     del outputs
     _claim_cache(cache, ledger)
@@ -102,7 +106,7 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
             mask = extra["attention_mask"]
             extra["attention_mask"] = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=-1)
             del mask
-        outputs = model(input_ids=token, past_key_values=cache, use_cache=True, **extra)
+        outputs = model(input_ids=token, **{held: cache}, use_cache=True, **({} if stateful else extra))
         token = outputs.logits[:, -1:].argmax(-1)
         _claim_cache(cache, ledger)
         return token
@@ -153,8 +157,9 @@ def _claim_inputs(batch: dict[str, torch.Tensor], ledger: Ledger) -> None:
 def _claim_cache(cache: Any, ledger: Ledger) -> None:
     for layer in cache.layers:
         for value in vars(layer).values():
-            if isinstance(value, torch.Tensor):
-                ledger.claim(value, "kv_cache")
+            for one in value.values() if isinstance(value, dict) else (value,):
+                if isinstance(one, torch.Tensor):
+                    ledger.claim(one, "kv_cache")
 
 
 def _takes_cache(model: torch.nn.Module) -> bool:

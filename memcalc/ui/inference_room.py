@@ -42,6 +42,9 @@ def cache(run: Run) -> Cache | None:
     each = first / (prompt * batch)
     even = each == int(each)
     total = run.estimate["component_peak"]["kv_cache"]
+    report = run.estimate["runtime"] or {}
+    if "state_bytes_per_sequence" in report:
+        return Cache(report["kv_bytes_per_token"], True, report["kv_bytes_per_sequence"], tokens, total)
     return Cache(each, even, each * tokens if even else total / batch, tokens, total)
 
 
@@ -155,6 +158,9 @@ def facts(scenario: Json, run: Run) -> str:
     elif held:
         listed.append(("Cache per token", units.binary(held.token), "of each sequence" if held.even else "on average"))
         listed.append(("Cache per sequence", units.binary(held.sequence), f"at its {held.tokens:,} tokens"))
+        if "state_bytes_per_sequence" in report:
+            states = units.binary(report["state_bytes_per_sequence"])
+            listed.append(("States per sequence", states, "of the cache, whatever the length"))
     listed += [] if served else room(scenario, run)
     cards = "".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(figure)}<small>{escape(more)}</small></dd></div>"

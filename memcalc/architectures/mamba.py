@@ -1,0 +1,284 @@
+"""Mamba and Falcon-Mamba: blocks of one selective scan each, no attention, a state of constant size.
+
+Mirrors transformers 5.23 models/mamba/modeling_mamba.py and models/falcon_mamba/modeling_falcon_mamba.py without the
+kernels of mamba-ssm and causal-conv1d: the scan is a loop over the tokens in Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.layers import Linear, Norm, activation, rms_norm
+from memcalc.architectures.run import Run
+from memcalc.architectures.spec import DecoderSpec, State
+from memcalc.formats import Format
+from memcalc.tensors import ops
+from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.tape import Size, Tape, rounded
+from memcalc.tensors.tensor import Parameter, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MambaSpec(DecoderSpec):
+    """Selective state spaces: channels of a layer (``inner``), values of a channel's state, taps of the convolution,
+    rank of the time steps. ``wide_residual``: the residual stream is fp32 whatever the weights are; ``inner_norms``:
+    norms without weights on time steps and projections."""
+
+    inner: int = 1536
+    state_size: int = 16
+    kernel: int = 4
+    rank: int = 48
+    conv_bias: bool = True
+    linear_bias: bool = False
+    wide_residual: bool = True
+    inner_norms: bool = False
+
+    def cache_shape(self, layer: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (0, 0), (0, 0)
+
+    def states(self, layer: int) -> tuple[State, ...]:
+        """The last inputs of the convolution in the model's format; the scan's state as the scan leaves it, in fp32."""
+        return (
+            State("convolution", (self.inner, self.kernel)),
+            State("recurrent", (self.inner, self.state_size), Format.FP32),
+        )
+
+
+@dataclass(slots=True)
+class Mixer:
+    """The layers and parameters of one block's mixer, and the block's norm."""
+
+    norm: Norm
+    linears: dict[str, Linear]
+    a_log: Parameter
+    skip: Parameter
+    conv: Parameter
+    conv_bias: Parameter | None
+
+
+class Mamba(Decoder):
+    """Norm, projection, convolution, selective scan, gate, projection."""
+
+    spec: MambaSpec
+    linear_names: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "dt_proj", "out_proj")
+    peft_targets: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "out_proj")
+
+    def build(self) -> None:
+        self.blocks = [self._block(f"{one.label}.", one.repeat) for one in self.plan]
+        self.norm = self._norm("norm_f", 1)
+
+    def _norm(self, path: str, repeat: int) -> Norm:
+        weight = self.maker.parameter(f"{path}.weight", self.spec.hidden, repeat=repeat)
+        return lambda x: rms_norm(x, weight)
+
+    def _block(self, path: str, repeat: int) -> Mixer:
+        """In the order of named_parameters()."""
+        spec, mixer = self.spec, f"{path}mixer"
+        norm = self._norm(f"{path}norm", repeat)
+        a_log = self.maker.parameter(f"{mixer}.A_log", spec.inner, spec.state_size, repeat=repeat)
+        skip = self.maker.parameter(f"{mixer}.D", spec.inner, repeat=repeat)
+        conv = self.maker.parameter(f"{mixer}.conv1d.weight", spec.inner, 1, spec.kernel, repeat=repeat)
+        bias = self.maker.parameter(f"{mixer}.conv1d.bias", spec.inner, repeat=repeat) if spec.conv_bias else None
+        shapes = [
+            ("in_proj", spec.hidden, 2 * spec.inner, spec.linear_bias),
+            ("x_proj", spec.inner, spec.rank + 2 * spec.state_size, False),
+            ("dt_proj", spec.rank, spec.inner, True),
+            ("out_proj", spec.inner, spec.hidden, spec.linear_bias),
+        ]
+        return Mixer(norm, {one[0]: self.maker.linear(mixer, *one, repeat) for one in shapes}, a_log, skip, conv, bias)
+
+    def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
+        """The weights of norms that have none: they are only there for the kernels."""
+        if not self.spec.inner_norms:
+            return []
+        sizes = (("dt", self.spec.inner), ("b", self.spec.state_size), ("c", self.spec.state_size))
+        each: list[tuple[str, tuple[int, ...], Format]] = [
+            (f"mixer.{name}_layernorm.weight", (size,), self.maker.format) for name, size in sizes
+        ]
+        return each * self.spec.layers
+
+    def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
+        padding = None
+        if run.padded:
+            padding = run.padding or fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
+        inputs_embeds = self.embed_tokens(ids)
+        hidden = inputs_embeds
+        phase = tape.sections[-1].phase
+        mask = None if run.cache is not None and run.cache.states else padding  # generate() masks the prompt only
+        for index, template in enumerate(self.plan):
+            tape.begin(phase, template.label, template.repeat, template.group)
+            hidden = self.mixed(index, hidden, run, mask)
+        tape.begin(phase, "head")
+        hidden = self.norm(hidden)
+        del inputs_embeds, padding, mask
+        return hidden
+
+    def project_out(self, hidden: Tensor) -> Tensor:
+        return ops.to(self.head(ops.to(hidden, self.maker.format)), Format.FP32)
+
+    def mixed(self, index: int, hidden: Tensor, run: Run, padding: Tensor | None) -> Tensor:
+        """One block on hidden states (batch, length, hidden)."""
+        one = self.blocks[index]
+        residual = hidden
+        narrow = ops.to(hidden, self.maker.format)
+        normed = one.norm(narrow)
+        del narrow
+        if self.spec.wide_residual:
+            residual = ops.to(residual, Format.FP32)
+        normed = self.mix(index, one, normed, run, padding)
+        return ops.add(residual, normed)
+
+    def mix(self, index: int, one: Mixer, hidden: Tensor, run: Run, padding: Tensor | None) -> Tensor:
+        """The mixer on normed hidden states (batch, length, hidden)."""
+        spec, tape, fmt = self.spec, hidden.tape, self.maker.format
+        b, s, inner = run.batch, run.length, spec.inner
+        decoding = run.cache is not None and (index, "recurrent") in run.cache.states
+        if padding is not None:
+            hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
+        projected = one.linears["in_proj"](hidden)
+        rates = _rates(tape, one.a_log)
+        mixed = self._convolved(index, tape, run, decoding)
+        if padding is not None:
+            mixed = fresh(tape, (b, inner, s), fmt, "mul (padding)")
+        # The product folds batch and length, which a tensor turned on its side only allows by a copy.
+        copies = not tape.one_sequence and not tape.one_token
+        parts = one.linears["x_proj"](ops.contiguous(mixed, copies, (b, s, inner)))
+        held = [parts]
+        if spec.inner_norms:
+            widths = (spec.rank, spec.state_size, spec.state_size)
+            held = [_norm_without_weight(tape, (b, s, width), fmt) for width in widths]
+        del parts
+        steps = fresh(tape, (b, s, inner), fmt, "mm")
+        if spec.inner_norms:
+            del held[0]  # the normed ranks of the time steps; without norms all are views of one tensor
+        steps = ops.contiguous(steps, not tape.one_token, (b, inner, s))
+        bias = ops.to(fresh(tape, (inner,), fmt, "bias"), Format.FP32) if fmt is not Format.FP32 else None
+        last = None
+        if decoding:
+            out = _stepped(tape, b, inner, spec.state_size, fmt)
+        else:
+            out, last = scanned(tape, b, s, inner, spec.state_size, fmt)
+            if run.cache is not None:
+                run.cache.state(tape, index, spec.states(0)[1], b, fmt)
+        flat = ops.contiguous(ops.to(out, fmt), copies, (b, s, inner))
+        out = one.linears["out_proj"](flat)
+        del flat, projected, rates, mixed, held, steps, bias, last
+        return out
+
+    def _convolved(self, index: int, tape: Tape, run: Run, decoding: bool) -> Tensor:
+        """The causal convolution along the length and its activation, (batch, inner, length); the cache keeps its last
+        inputs. CUDA's kernel may copy its turned input first, which no trace sees."""
+        spec, fmt = self.spec, self.maker.format
+        b, inner = run.batch, spec.inner
+        window = None
+        if decoding:
+            window = fresh(tape, (b, inner, spec.kernel + 1), fmt, "cat (convolution)")
+        elif run.cache is not None:
+            run.cache.state(tape, index, spec.states(0)[0], b, fmt)
+        length = 2 if decoding else run.length + spec.kernel - 1
+        convolved = fresh(tape, (b, inner, length), fmt, "convolution")
+        out = activation(spec.activation, convolved.view(b, inner, run.length))
+        del convolved, window
+        return out
+
+
+def _rates(tape: Tape, a_log: Parameter) -> Tensor:
+    """``-exp(A_log.float())``, (inner, state)."""
+    wide = fresh(tape, a_log.shape, Format.FP32, "to") if a_log.format is not Format.FP32 else None
+    raised = fresh(tape, a_log.shape, Format.FP32, "exp")
+    del wide
+    out = fresh(tape, a_log.shape, Format.FP32, "neg")
+    del raised
+    return out
+
+
+def scanned(tape: Tape, b: Size, s: Size, inner: int, n: int, fmt: Format) -> tuple[Tensor, Tensor]:
+    """The selective scan over whole sequences, token by token in Python: the result (batch, inner, length) in fp32, and
+    the last state (batch, inner, n). Transition and input of every token, (batch, inner, length, n), are there at once
+    in fp32; every token's result waits, a tensor of its own, until all are joined."""
+    grid, state = (b, inner, s, n), (b, inner, n)
+    wide = Format.FP32
+    skips = fresh(tape, (inner,), wide, "to") if fmt is not wide else None  # D in fp32, an argument
+    biased = fresh(tape, (b, inner, s), fmt, "add")
+    steps = fresh(tape, (b, inner, s), fmt, "softplus")
+    del biased
+    exponents = fresh(tape, grid, wide, "mul")
+    transition = fresh(tape, grid, wide, "exp")
+    del exponents
+    narrow = fresh(tape, (b, 1, s, n), wide, "to") if fmt is not wide else None
+    inputs = fresh(tape, grid, wide, "mul")
+    del narrow
+    narrow = fresh(tape, (b, inner, s, 1), wide, "to") if fmt is not wide else None
+    driven = fresh(tape, grid, wide, "mul")
+    del narrow
+    results = fresh(tape, (s - 1, rounded(b * inner * fmt.size)), Format.UINT8, "results by token")
+    old = fresh(tape, state, wide, "add (state)")
+    decayed = fresh(tape, state, wide, "mul")
+    last = fresh(tape, state, wide, "add (state)")
+    del decayed, old
+    narrow = fresh(tape, state, fmt, "to") if fmt is not wide else None
+    newest = fresh(tape, (b, inner), fmt, "bmm")
+    del narrow
+    out = fresh(tape, (b, inner, s), fmt, "stack")
+    skip = fresh(tape, (b, inner, s), wide, "mul")
+    out = fresh(tape, (b, inner, s), wide, "add")
+    del skip
+    gate = fresh(tape, (b, inner, s), fmt, "silu")
+    out = fresh(tape, (b, inner, s), wide, "mul")
+    del gate, steps, transition, inputs, driven, results, newest, skips
+    return out, last
+
+
+def _stepped(tape: Tape, b: Size, inner: int, n: int, fmt: Format) -> Tensor:
+    """The scan's single step from a cached state: (batch, inner)."""
+    wide, row, state = Format.FP32, (b, inner), (b, inner, n)
+    same = fmt is wide
+
+    def to(shape: tuple[Size, ...]) -> Tensor | None:
+        return None if same else fresh(tape, shape, wide, "to")
+
+    biased = fresh(tape, row, fmt, "add")
+    steps = fresh(tape, row, fmt, "softplus")
+    del biased
+    widened = to(row)
+    exponents = fresh(tape, state, wide, "mul")
+    del widened
+    transition = fresh(tape, state, wide, "exp")
+    del exponents
+    widened, other = to(row), to((b, n))
+    inputs = fresh(tape, state, wide, "mul")
+    del other
+    widened = to(row)
+    driven = fresh(tape, state, wide, "mul")
+    del widened
+    decayed = fresh(tape, state, wide, "mul")
+    new = fresh(tape, state, wide, "add (state)")
+    del decayed
+    narrow = None if same else fresh(tape, state, fmt, "to")
+    out = fresh(tape, row, fmt, "bmm")
+    del narrow
+    skip = fresh(tape, row, fmt, "mul")
+    out = fresh(tape, row, fmt, "add")
+    del skip
+    gate = fresh(tape, row, fmt, "silu")
+    out = fresh(tape, row, fmt, "mul")
+    del gate, steps, transition, inputs, driven, new
+    return out
+
+
+def _norm_without_weight(tape: Tape, shape: tuple[Size, ...], fmt: Format) -> Tensor:
+    """``(x.float() * rsqrt(mean(x²) + ε)).type_as(x)``."""
+    wide = Format.FP32
+    x = fresh(tape, shape, wide, "to") if fmt is not wide else None
+    squares = fresh(tape, shape, wide, "pow")
+    means = fresh(tape, (*shape[:-1], 1), wide, "mean")
+    del squares
+    shifted = fresh(tape, (*shape[:-1], 1), wide, "add")
+    del means
+    roots = fresh(tape, (*shape[:-1], 1), wide, "rsqrt")
+    del shifted
+    out = fresh(tape, shape, wide, "mul")
+    del roots, x
+    return ops.to(out, fmt)

@@ -1,0 +1,52 @@
+"""What has been followed for models with recurrent states, and what is refused by name."""
+
+from __future__ import annotations
+
+from memcalc.architectures.spec import DecoderSpec
+from memcalc.errors import ScenarioError
+from memcalc.quantisation import SAME
+from memcalc.scenario import SERVERS, Scenario
+
+FORMATS = ("same", "static")
+"""Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
+WHOLE_ONLY = ("mamba",)
+"""Families whose code multiplies with the weight of a linear layer itself, which a quantised layer has not."""
+
+
+def check(scenario: Scenario, spec: DecoderSpec) -> None:
+    """Refuse what has no program yet for a model with recurrent states."""
+    if not spec.recurrent:
+        return
+    if scenario.task == "train":
+        raise ScenarioError(
+            f"training has no program yet for {spec.family}: what autograd keeps of its scan was not followed",
+            "task",
+            ["infer"],
+        )
+    inference = scenario.inference
+    if inference.runtime in SERVERS:
+        raise ScenarioError(
+            f"{inference.runtime} has no program yet for the recurrent states of {spec.family}",
+            "inference.runtime",
+            ["transformers", "forward"],
+        )
+    if inference.kv_cache not in FORMATS:
+        raise ScenarioError(
+            "transformers' quantised caches have no recurrent layers", "inference.kv_cache", list(FORMATS)
+        )
+    if inference.weights != SAME and spec.family in WHOLE_ONLY:
+        raise ScenarioError(
+            f"quantised weights have no program yet for {spec.family}: its code multiplies with dt_proj.weight itself",
+            "inference.weights",
+            [SAME],
+        )
+
+
+def notes(spec: DecoderSpec) -> list[str]:
+    """What an estimate of such a model has to say."""
+    if not spec.recurrent:
+        return []
+    return [
+        "recurrent layers: transformers' own code without the kernels of mamba-ssm, causal-conv1d or "
+        "flash-linear-attention, which need far less for a long prompt; what they keep for a sequence does not grow"
+    ]

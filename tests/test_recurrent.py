@@ -1,0 +1,77 @@
+"""Models with recurrent states: what they keep for a sequence, by hand, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import memcalc
+from memcalc.inference.room import curves
+
+MAMBA = "mamba-130m-hf"
+STATES = 24 * (1536 * 4 * 2 + 1536 * 16 * 4)
+"""Bytes a sequence: layers, inner width, taps in bf16 and state in fp32."""
+
+
+def run(model: str = MAMBA, **more: Any) -> memcalc.Estimate:
+    inference = {"prompt_tokens": 64, "new_tokens": 9} | more.pop("inference", {})
+    return memcalc.estimate({"model": model, "inference": inference, **more})
+
+
+def test_the_cache_is_the_same_at_every_length() -> None:
+    for prompt in (8, 64, 512):
+        found = run(inference={"prompt_tokens": prompt}, batch=2)
+        assert found.component_peak["kv_cache"] == 2 * STATES
+        assert found.runtime is not None
+        assert found.runtime["kv_bytes_per_token"] == 0
+        assert found.runtime["kv_bytes_per_sequence"] == found.runtime["state_bytes_per_sequence"] == STATES
+
+
+def test_decode_does_not_grow_with_the_prompt() -> None:
+    """Only the prompt's ids, 8 bytes a token, are still held."""
+    levels = [
+        next(one["tensors"] for one in run(inference={"prompt_tokens": prompt}).phases if one["name"] == "decode")
+        for prompt in (64, 640)
+    ]
+    assert levels[1] - levels[0] == (640 - 64) * 8
+
+
+def test_the_scan_of_a_prompt_is_there_at_once() -> None:
+    """Three fp32 tensors of batch × inner width × tokens × state in one layer."""
+    grid = 1536 * 512 * 16 * 4
+    found = run(inference={"prompt_tokens": 512})
+    assert 3 * grid < found.at_peak["temporary"] < 3.5 * grid  # and one value for each channel and token, ten times
+
+
+def test_the_curves_of_a_constant_cache() -> None:
+    scenario = {"model": MAMBA, "inference": {"prompt_tokens": 64, "new_tokens": 9}}
+    found = curves(scenario, memcalc.estimate(scenario).as_dict())
+    assert found is not None
+    assert set(found.by_length) == {STATES}
+    assert found.by_count[found.counts.index(1)] == STATES
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"task": "train"}, "task"),
+        ({"inference": {"runtime": "vllm"}}, "inference.runtime"),
+        ({"inference": {"runtime": "llama.cpp"}}, "inference.runtime"),
+        ({"inference": {"kv_cache": "int4"}}, "inference.kv_cache"),
+        ({"inference": {"weights": "nf4"}}, "inference.weights"),
+        ({"parallel": {"tensor": 2}}, "parallel.tensor"),
+    ],
+)
+def test_what_was_not_followed_is_refused_by_name(more: dict[str, Any], field: str) -> None:
+    with pytest.raises(memcalc.ScenarioError) as caught:
+        run(**more)
+    assert caught.value.field == field
+    assert caught.value.choices
+
+
+def test_a_sweep_agrees_with_single_estimates() -> None:
+    grid = memcalc.sweep({"model": MAMBA, "inference": {"new_tokens": 9}}, batch=[1, 3], prompt_tokens=[1, 40, 500])
+    for i, batch in enumerate((1, 3)):
+        for j, prompt in enumerate((1, 40, 500)):
+            assert grid.tensors[i, j] == run(batch=batch, inference={"prompt_tokens": prompt}).peak["tensors"]

@@ -1,0 +1,41 @@
+"""State-space and hybrid models for ``record_traces.py``: small models of each family, traced through transformers' own
+code without the kernels of other packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Config = dict[str, Any]
+CASES: dict[str, dict[str, Any]] = {}
+
+MAMBA: Config = {
+    "architectures": ["MambaForCausalLM"], "model_type": "mamba", "vocab_size": 1999, "hidden_size": 256,
+    "state_size": 16, "num_hidden_layers": 5, "time_step_rank": 16, "expand": 2, "conv_kernel": 4,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+MODELS = {
+    "mamba": MAMBA,
+    "mamba-biases": MAMBA | {
+        "use_bias": True, "use_conv_bias": False, "residual_in_fp32": False, "tie_word_embeddings": False,
+        "state_size": 8, "conv_kernel": 3, "expand": 3, "time_step_rank": "auto",
+    },
+    "falcon-mamba": MAMBA | {
+        "architectures": ["FalconMambaForCausalLM"], "model_type": "falcon_mamba", "tie_word_embeddings": False,
+    },
+}  # fmt: skip
+RUNS: list[tuple[str, int, int, Config, Config]] = [
+    ("bf16", 1, 60, {}, {}),
+    ("bf16", 3, 37, {}, {"logits": "all"}),
+    ("bf16", 2, 41, {"attention_mask": "padded"}, {}),
+    ("fp32", 2, 40, {}, {}),
+    ("fp16", 8, 5, {}, {}),
+    ("bf16", 2, 50, {}, {"runtime": "forward"}),
+]
+
+for _name, _model in MODELS.items():
+    for _precision, _batch, _prompt, _more, _inference in RUNS:
+        _words = [*_more.values(), *_inference.values()]
+        CASES[" ".join([_name, "infer", _precision, *_words, f"b{_batch} p{_prompt} n9"])] = {
+            "model": {"config": _model}, "task": "infer", "precision": _precision, "batch": _batch, **_more,
+            "inference": {"prompt_tokens": _prompt, "new_tokens": 9, **_inference},
+        }  # fmt: skip
