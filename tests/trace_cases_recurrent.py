@@ -13,6 +13,11 @@ MAMBA: Config = {
     "state_size": 16, "num_hidden_layers": 5, "time_step_rank": 16, "expand": 2, "conv_kernel": 4,
     "tie_word_embeddings": True,
 }  # fmt: skip
+MAMBA2: Config = {
+    "architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "vocab_size": 1999, "hidden_size": 96,
+    "state_size": 24, "num_hidden_layers": 5, "num_heads": 12, "head_dim": 16, "n_groups": 3, "expand": 2,
+    "conv_kernel": 4, "chunk_size": 32, "time_step_rank": 6, "tie_word_embeddings": False,
+}  # fmt: skip
 MODELS = {
     "mamba": MAMBA,
     "mamba-biases": MAMBA | {
@@ -21,6 +26,10 @@ MODELS = {
     },
     "falcon-mamba": MAMBA | {
         "architectures": ["FalconMambaForCausalLM"], "model_type": "falcon_mamba", "tie_word_embeddings": False,
+    },
+    "mamba2": MAMBA2,
+    "mamba2-biases": MAMBA2 | {
+        "n_groups": 12, "use_bias": True, "use_conv_bias": False, "residual_in_fp32": False, "chunk_size": 20,
     },
 }  # fmt: skip
 RUNS: list[tuple[str, int, int, Config, Config]] = [

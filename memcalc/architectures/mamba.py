@@ -66,17 +66,17 @@ class Mamba(Decoder):
     peft_targets: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "out_proj")
 
     def build(self) -> None:
-        self.blocks = [self._block(f"{one.label}.", one.repeat) for one in self.plan]
-        self.norm = self._norm("norm_f", 1)
+        self.blocks = [self.make_mixer(f"{one.label}.", one.repeat) for one in self.plan]
+        self.norm = self.make_norm("norm_f", 1)
 
-    def _norm(self, path: str, repeat: int) -> Norm:
+    def make_norm(self, path: str, repeat: int) -> Norm:
         weight = self.maker.parameter(f"{path}.weight", self.spec.hidden, repeat=repeat)
         return lambda x: rms_norm(x, weight)
 
-    def _block(self, path: str, repeat: int) -> Mixer:
-        """In the order of named_parameters()."""
+    def make_mixer(self, path: str, repeat: int) -> Mixer:
+        """A block's parameters, in the order of named_parameters()."""
         spec, mixer = self.spec, f"{path}mixer"
-        norm = self._norm(f"{path}norm", repeat)
+        norm = self.make_norm(f"{path}norm", repeat)
         a_log = self.maker.parameter(f"{mixer}.A_log", spec.inner, spec.state_size, repeat=repeat)
         skip = self.maker.parameter(f"{mixer}.D", spec.inner, repeat=repeat)
         conv = self.maker.parameter(f"{mixer}.conv1d.weight", spec.inner, 1, spec.kernel, repeat=repeat)
@@ -138,8 +138,8 @@ class Mamba(Decoder):
         if padding is not None:
             hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
         projected = one.linears["in_proj"](hidden)
-        rates = _rates(tape, one.a_log)
-        mixed = self._convolved(index, tape, run, decoding)
+        decay = rates(tape, one.a_log)
+        mixed = convolved(index, tape, run, spec.states(0)[0], spec.activation, fmt, decoding)
         if padding is not None:
             mixed = fresh(tape, (b, inner, s), fmt, "mul (padding)")
         # The product folds batch and length, which a tensor turned on its side only allows by a copy.
@@ -164,27 +164,27 @@ class Mamba(Decoder):
                 run.cache.state(tape, index, spec.states(0)[1], b, fmt)
         flat = ops.contiguous(ops.to(out, fmt), copies, (b, s, inner))
         out = one.linears["out_proj"](flat)
-        del flat, projected, rates, mixed, held, steps, bias, last
-        return out
-
-    def _convolved(self, index: int, tape: Tape, run: Run, decoding: bool) -> Tensor:
-        """The causal convolution along the length and its activation, (batch, inner, length); the cache keeps its last
-        inputs. CUDA's kernel may copy its turned input first, which no trace sees."""
-        spec, fmt = self.spec, self.maker.format
-        b, inner = run.batch, spec.inner
-        window = None
-        if decoding:
-            window = fresh(tape, (b, inner, spec.kernel + 1), fmt, "cat (convolution)")
-        elif run.cache is not None:
-            run.cache.state(tape, index, spec.states(0)[0], b, fmt)
-        length = 2 if decoding else run.length + spec.kernel - 1
-        convolved = fresh(tape, (b, inner, length), fmt, "convolution")
-        out = activation(spec.activation, convolved.view(b, inner, run.length))
-        del convolved, window
+        del flat, projected, decay, mixed, held, steps, bias, last
         return out
 
 
-def _rates(tape: Tape, a_log: Parameter) -> Tensor:
+def convolved(index: int, tape: Tape, run: Run, state: State, act: str, fmt: Format, decoding: bool) -> Tensor:
+    """The causal convolution along the length and its activation, (batch, channels, length); the cache keeps the last
+    inputs as ``state`` (channels, taps). CUDA's kernel may copy its turned input first, which no trace sees."""
+    channels, kernel = state.shape
+    b = run.batch
+    window = None
+    if decoding:
+        window = fresh(tape, (b, channels, kernel + 1), fmt, "cat (convolution)")
+    elif run.cache is not None:
+        run.cache.state(tape, index, state, b, fmt)
+    out = fresh(tape, (b, channels, 2 if decoding else run.length + kernel - 1), fmt, "convolution")
+    activated = activation(act, out.view(b, channels, run.length))
+    del out, window
+    return activated
+
+
+def rates(tape: Tape, a_log: Parameter) -> Tensor:
     """``-exp(A_log.float())``, (inner, state)."""
     wide = fresh(tape, a_log.shape, Format.FP32, "to") if a_log.format is not Format.FP32 else None
     raised = fresh(tape, a_log.shape, Format.FP32, "exp")

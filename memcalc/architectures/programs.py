@@ -19,6 +19,7 @@ from memcalc.architectures.granite import Granite
 from memcalc.architectures.llama import Llama
 from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mamba import Mamba
+from memcalc.architectures.mamba2 import Mamba2
 from memcalc.architectures.moe import Mixtral, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
 from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
@@ -60,6 +61,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "bloom": Bloom,
     "mpt": Mpt,
     "mamba": Mamba,
+    "mamba2": Mamba2,
     "mixtral": Mixtral,
     "gpt_oss": GptOss,
     "deepseek_v2": DeepSeekV2,
