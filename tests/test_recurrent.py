@@ -52,6 +52,28 @@ def test_the_curves_of_a_constant_cache() -> None:
     assert found.by_count[found.counts.index(1)] == STATES
 
 
+def test_a_hybrid_keeps_tokens_in_its_attention_layers_only() -> None:
+    """Jamba: 4 of 32 layers attend, with 8 heads of 128 for keys and values; 28 scan 8,192 channels."""
+    found = run("Jamba-v0.1")
+    states = 28 * (8192 * 4 * 2 + 8192 * 16 * 4)
+    assert found.runtime is not None
+    assert found.runtime["kv_bytes_per_token"] == 4 * 2 * 8 * 128 * 2
+    assert found.runtime["state_bytes_per_sequence"] == states
+    assert found.runtime["kv_bytes_per_sequence"] == states + 4 * 2 * 8 * 128 * 2 * (64 + 8)
+    # For a moment a layer's old keys, 71 tokens, lie beside the joined ones; a static cache is written in place.
+    assert found.component_peak["kv_cache"] == found.runtime["kv_bytes_per_sequence"] + 71 * 8 * 128 * 2
+    static = run("Jamba-v0.1", inference={"kv_cache": "static"})
+    assert static.component_peak["kv_cache"] == found.runtime["kv_bytes_per_sequence"]
+
+
+def test_quantised_weights_where_the_code_has_a_way_for_them() -> None:
+    whole, four_bit = run("Jamba-v0.1"), run("Jamba-v0.1", inference={"weights": "nf4"})
+    linear = 28 * (4096 * 16384 + 8192 * (256 + 32) + 256 * 8192 + 8192 * 4096) + 4 * 4096 * (4096 * 2 + 1024 * 2)
+    linear += 16 * 3 * 4096 * 14336  # the dense feed-forwards; experts and the head stay as they are
+    saved = whole.persistent - four_bit.persistent
+    assert saved == pytest.approx(linear * (2 - 0.5 - 4 / 64), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("more", "field"),
     [

@@ -6,18 +6,44 @@ kernels of mamba-ssm and causal-conv1d: the scan is a loop over the tokens in Py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from memcalc.architectures.decoder import Decoder
-from memcalc.architectures.layers import Linear, Norm, activation, rms_norm
+from memcalc.architectures.layers import Linear, Maker, Norm, activation, rms_norm
 from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec, State
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.ops.quantised import QuantisedParameter
 from memcalc.tensors.tape import Size, Tape, rounded
 from memcalc.tensors.tensor import Parameter, Tensor
+
+
+class Scan(Protocol):
+    """The sizes of a selective scan: channels (``inner``), values of a channel's state, taps of the convolution, rank
+    of the time steps."""
+
+    @property
+    def inner(self) -> int: ...
+    @property
+    def state_size(self) -> int: ...
+    @property
+    def kernel(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+
+
+def scan_states(scan: Scan) -> tuple[State, State]:
+    """The last inputs of the convolution in the model's format; the scan's state as the scan leaves it, in fp32."""
+    return (
+        State("convolution", (scan.inner, scan.kernel)),
+        State("recurrent", (scan.inner, scan.state_size), Format.FP32),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +65,7 @@ class MambaSpec(DecoderSpec):
         return (0, 0), (0, 0)
 
     def states(self, layer: int) -> tuple[State, ...]:
-        """The last inputs of the convolution in the model's format; the scan's state as the scan leaves it, in fp32."""
-        return (
-            State("convolution", (self.inner, self.kernel)),
-            State("recurrent", (self.inner, self.state_size), Format.FP32),
-        )
+        return scan_states(self)
 
 
 @dataclass(slots=True)
@@ -75,19 +97,11 @@ class Mamba(Decoder):
 
     def make_mixer(self, path: str, repeat: int) -> Mixer:
         """A block's parameters, in the order of named_parameters()."""
-        spec, mixer = self.spec, f"{path}mixer"
+        spec = self.spec
         norm = self.make_norm(f"{path}norm", repeat)
-        a_log = self.maker.parameter(f"{mixer}.A_log", spec.inner, spec.state_size, repeat=repeat)
-        skip = self.maker.parameter(f"{mixer}.D", spec.inner, repeat=repeat)
-        conv = self.maker.parameter(f"{mixer}.conv1d.weight", spec.inner, 1, spec.kernel, repeat=repeat)
-        bias = self.maker.parameter(f"{mixer}.conv1d.bias", spec.inner, repeat=repeat) if spec.conv_bias else None
-        shapes = [
-            ("in_proj", spec.hidden, 2 * spec.inner, spec.linear_bias),
-            ("x_proj", spec.inner, spec.rank + 2 * spec.state_size, False),
-            ("dt_proj", spec.rank, spec.inner, True),
-            ("out_proj", spec.inner, spec.hidden, spec.linear_bias),
-        ]
-        return Mixer(norm, {one[0]: self.maker.linear(mixer, *one, repeat) for one in shapes}, a_log, skip, conv, bias)
+        mixer = mamba_mixer(self.maker, f"{path}mixer", spec.hidden, spec, spec.conv_bias, spec.linear_bias, repeat)
+        mixer.norm = norm
+        return mixer
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
         """The weights of norms that have none: they are only there for the kernels."""
@@ -100,25 +114,24 @@ class Mamba(Decoder):
         return each * self.spec.layers
 
     def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:
-        padding = None
-        if run.padded:
-            padding = run.padding or fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
+        padding = run.padding
+        if run.padded and padding is None:
+            padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
         inputs_embeds = self.embed_tokens(ids)
         hidden = inputs_embeds
         phase = tape.sections[-1].phase
-        mask = None if run.cache is not None and run.cache.states else padding  # generate() masks the prompt only
         for index, template in enumerate(self.plan):
             tape.begin(phase, template.label, template.repeat, template.group)
-            hidden = self.mixed(index, hidden, run, mask)
+            hidden = self.layer(index, hidden, run)
         tape.begin(phase, "head")
         hidden = self.norm(hidden)
-        del inputs_embeds, padding, mask
+        del inputs_embeds, padding
         return hidden
 
     def project_out(self, hidden: Tensor) -> Tensor:
         return ops.to(self.head(ops.to(hidden, self.maker.format)), Format.FP32)
 
-    def mixed(self, index: int, hidden: Tensor, run: Run, padding: Tensor | None) -> Tensor:
+    def layer(self, index: int, hidden: Tensor, run: Run) -> Tensor:
         """One block on hidden states (batch, length, hidden)."""
         one = self.blocks[index]
         residual = hidden
@@ -127,45 +140,80 @@ class Mamba(Decoder):
         del narrow
         if self.spec.wide_residual:
             residual = ops.to(residual, Format.FP32)
-        normed = self.mix(index, one, normed, run, padding)
+        normed = self.mix(index, one, normed, run)
         return ops.add(residual, normed)
 
-    def mix(self, index: int, one: Mixer, hidden: Tensor, run: Run, padding: Tensor | None) -> Tensor:
+    def mix(self, index: int, one: Mixer, hidden: Tensor, run: Run) -> Tensor:
         """The mixer on normed hidden states (batch, length, hidden)."""
-        spec, tape, fmt = self.spec, hidden.tape, self.maker.format
-        b, s, inner = run.batch, run.length, spec.inner
-        decoding = run.cache is not None and (index, "recurrent") in run.cache.states
-        if padding is not None:
-            hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
-        projected = one.linears["in_proj"](hidden)
-        decay = rates(tape, one.a_log)
-        mixed = convolved(index, tape, run, spec.states(0)[0], spec.activation, fmt, decoding)
-        if padding is not None:
-            mixed = fresh(tape, (b, inner, s), fmt, "mul (padding)")
-        # The product folds batch and length, which a tensor turned on its side only allows by a copy.
-        copies = not tape.one_sequence and not tape.one_token
-        parts = one.linears["x_proj"](ops.contiguous(mixed, copies, (b, s, inner)))
-        held = [parts]
-        if spec.inner_norms:
-            widths = (spec.rank, spec.state_size, spec.state_size)
-            held = [_norm_without_weight(tape, (b, s, width), fmt) for width in widths]
+        norms = [norm_without_weight] * 3 if self.spec.inner_norms else []
+        return mixed(index, self.spec, one, hidden, run, norms)
+
+
+def mamba_mixer(
+    maker: Maker, path: str, hidden: int, scan: Scan, conv_bias: bool, linear_bias: bool, repeat: int
+) -> Mixer:
+    """The parameters of a mixer (no norm before it), in the order of named_parameters()."""
+    inner, n = scan.inner, scan.state_size
+    a_log = maker.parameter(f"{path}.A_log", inner, n, repeat=repeat)
+    skip = maker.parameter(f"{path}.D", inner, repeat=repeat)
+    conv = maker.parameter(f"{path}.conv1d.weight", inner, 1, scan.kernel, repeat=repeat)
+    bias = maker.parameter(f"{path}.conv1d.bias", inner, repeat=repeat) if conv_bias else None
+    shapes = [
+        ("in_proj", hidden, 2 * inner, linear_bias),
+        ("x_proj", inner, scan.rank + 2 * n, False),
+        ("dt_proj", scan.rank, inner, True),
+        ("out_proj", inner, hidden, linear_bias),
+    ]
+    linears = {one[0]: maker.linear(path, *one, repeat) for one in shapes}
+    return Mixer(lambda x: x, linears, a_log, skip, conv, bias)
+
+
+def masked(run: Run, tape: Tape) -> bool:
+    """Whether padding is multiplied away: in the prompt only [masking_utils.py: create_recurrent_attention_mask]."""
+    return run.padded and not tape.one_token
+
+
+def mixed(index: int, spec: Scan, one: Mixer, hidden: Tensor, run: Run, norms: Sequence[Norm]) -> Tensor:
+    """Mamba's mixer on normed hidden states (batch, length, hidden). ``norms``: of the time steps' ranks and of the two
+    projections of the state, if there are any."""
+    tape, fmt = hidden.tape, hidden.format
+    b, s, inner, n = run.batch, run.length, spec.inner, spec.state_size
+    decoding = run.cache is not None and (index, "recurrent") in run.cache.states
+    if masked(run, tape):
+        hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
+    projected = one.linears["in_proj"](hidden)
+    decay = rates(tape, one.a_log)
+    conv, recurrent = scan_states(spec)
+    channels = convolved(index, tape, run, conv, spec.activation, fmt, decoding)
+    if masked(run, tape):
+        channels = fresh(tape, (b, inner, s), fmt, "mul (padding)")
+    # The product folds batch and length, which a tensor turned on its side only allows by a copy.
+    copies = not tape.one_sequence and not tape.one_token
+    held = [one.linears["x_proj"](ops.contiguous(channels, copies, (b, s, inner)))]
+    if norms:
+        parts = [held[0].view(b, s, width) for width in (spec.rank, n, n)]
+        held = [norm(part) for norm, part in zip(norms, parts, strict=True)]
         del parts
+    ranks = held.pop(0) if norms else held[0]  # without norms all are views of one tensor
+    if isinstance(one.linears["dt_proj"].weight, QuantisedParameter):
+        steps = ops.add_scalar(one.linears["dt_proj"](ranks))  # less the bias, which the scan adds
+        del ranks
+    else:
         steps = fresh(tape, (b, s, inner), fmt, "mm")
-        if spec.inner_norms:
-            del held[0]  # the normed ranks of the time steps; without norms all are views of one tensor
+        del ranks
         steps = ops.contiguous(steps, not tape.one_token, (b, inner, s))
-        bias = ops.to(fresh(tape, (inner,), fmt, "bias"), Format.FP32) if fmt is not Format.FP32 else None
-        last = None
-        if decoding:
-            out = _stepped(tape, b, inner, spec.state_size, fmt)
-        else:
-            out, last = scanned(tape, b, s, inner, spec.state_size, fmt)
-            if run.cache is not None:
-                run.cache.state(tape, index, spec.states(0)[1], b, fmt)
-        flat = ops.contiguous(ops.to(out, fmt), copies, (b, s, inner))
-        out = one.linears["out_proj"](flat)
-        del flat, projected, decay, mixed, held, steps, bias, last
-        return out
+    bias = ops.to(fresh(tape, (inner,), fmt, "bias"), Format.FP32) if fmt is not Format.FP32 else None
+    last = None
+    if decoding:
+        out = _stepped(tape, b, inner, n, fmt)
+    else:
+        out, last = _scanned(tape, b, s, inner, n, fmt)
+        if run.cache is not None:
+            run.cache.state(tape, index, recurrent, b, fmt)
+    flat = ops.contiguous(ops.to(out, fmt), copies, (b, s, inner))
+    out = one.linears["out_proj"](flat)
+    del flat, projected, decay, channels, held, steps, bias, last
+    return out
 
 
 def convolved(index: int, tape: Tape, run: Run, state: State, act: str, fmt: Format, decoding: bool) -> Tensor:
@@ -194,7 +242,7 @@ def rates(tape: Tape, a_log: Parameter) -> Tensor:
     return out
 
 
-def scanned(tape: Tape, b: Size, s: Size, inner: int, n: int, fmt: Format) -> tuple[Tensor, Tensor]:
+def _scanned(tape: Tape, b: Size, s: Size, inner: int, n: int, fmt: Format) -> tuple[Tensor, Tensor]:
     """The selective scan over whole sequences, token by token in Python: the result (batch, inner, length) in fp32, and
     the last state (batch, inner, n). Transition and input of every token, (batch, inner, length, n), are there at once
     in fp32; every token's result waits, a tensor of its own, until all are joined."""
@@ -268,17 +316,9 @@ def _stepped(tape: Tape, b: Size, inner: int, n: int, fmt: Format) -> Tensor:
     return out
 
 
-def _norm_without_weight(tape: Tape, shape: tuple[Size, ...], fmt: Format) -> Tensor:
+def norm_without_weight(x: Tensor) -> Tensor:
     """``(x.float() * rsqrt(mean(x²) + ε)).type_as(x)``."""
-    wide = Format.FP32
-    x = fresh(tape, shape, wide, "to") if fmt is not wide else None
-    squares = fresh(tape, shape, wide, "pow")
-    means = fresh(tape, (*shape[:-1], 1), wide, "mean")
-    del squares
-    shifted = fresh(tape, (*shape[:-1], 1), wide, "add")
-    del means
-    roots = fresh(tape, (*shape[:-1], 1), wide, "rsqrt")
-    del shifted
-    out = fresh(tape, shape, wide, "mul")
-    del roots, x
-    return ops.to(out, fmt)
+    wide = ops.to(x, Format.FP32)
+    out = ops.mul(wide, ops.rsqrt(ops.add_scalar(ops.mean_last(ops.power(wide)))))
+    del wide
+    return ops.to(out, x.format)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from memcalc.architectures.layers import Maker
-from memcalc.architectures.mamba import Mamba, MambaSpec, Mixer, convolved, rates
+from memcalc.architectures.mamba import Mamba, MambaSpec, Mixer, convolved, masked, rates
 from memcalc.architectures.run import Run
 from memcalc.architectures.spec import State
 from memcalc.architectures.ssd import Ssd, chunk_scan, step
@@ -87,23 +87,23 @@ class Mamba2(Mamba):
         mixer.norm = norm
         return mixer
 
-    def mix(self, index: int, one: Mixer, hidden: Tensor, run: Run, padding: Tensor | None) -> Tensor:
+    def mix(self, index: int, one: Mixer, hidden: Tensor, run: Run) -> Tensor:
         assert isinstance(one, SsdMixer)
-        return mixed(index, self.spec, one, hidden, run, padding)
+        return mixed(index, self.spec, one, hidden, run)
 
 
-def mixed(index: int, spec: Mamba2Spec, one: SsdMixer, hidden: Tensor, run: Run, padding: Tensor | None) -> Tensor:
+def mixed(index: int, spec: Mamba2Spec, one: SsdMixer, hidden: Tensor, run: Run) -> Tensor:
     """Mamba-2's mixer on normed hidden states (batch, length, hidden)."""
     tape, fmt, ssd = hidden.tape, hidden.format, spec.ssd
     b, s = run.batch, run.length
     decoding = run.cache is not None and (index, "recurrent") in run.cache.states
-    if padding is not None:
+    if masked(run, tape):
         hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
     projected = one.linears["in_proj"](hidden)
     decay = rates(tape, one.a_log)
     conv, recurrent = spec.states(0)
     channels = convolved(index, tape, run, conv, spec.activation, fmt, decoding)
-    if padding is not None:
+    if masked(run, tape):
         channels = fresh(tape, (b, spec.channels, s), fmt, "mul (padding)")
     hidden = channels  # the local variable's name
     held: tuple[Tensor, ...] = ()

@@ -16,6 +16,7 @@ from memcalc.architectures.gpt_neox import GptNeox
 from memcalc.architectures.gpt_oss import GptOss
 from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
+from memcalc.architectures.jamba import Jamba
 from memcalc.architectures.llama import Llama
 from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mamba import Mamba
@@ -60,6 +61,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "gpt_bigcode": GptBigCode,
     "bloom": Bloom,
     "mpt": Mpt,
+    "jamba": Jamba,
     "mamba": Mamba,
     "mamba2": Mamba2,
     "mixtral": Mixtral,

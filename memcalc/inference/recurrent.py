@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memcalc.architectures.mamba import MambaSpec
 from memcalc.architectures.spec import DecoderSpec
 from memcalc.errors import ScenarioError
 from memcalc.quantisation import SAME
@@ -9,8 +10,6 @@ from memcalc.scenario import SERVERS, Scenario
 
 FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
-WHOLE_ONLY = ("mamba",)
-"""Families whose code multiplies with the weight of a linear layer itself, which a quantised layer has not."""
 
 
 def check(scenario: Scenario, spec: DecoderSpec) -> None:
@@ -34,9 +33,10 @@ def check(scenario: Scenario, spec: DecoderSpec) -> None:
         raise ScenarioError(
             "transformers' quantised caches have no recurrent layers", "inference.kv_cache", list(FORMATS)
         )
-    if inference.weights != SAME and spec.family in WHOLE_ONLY:
+    # Falcon-Mamba and Jamba have a way around it.
+    if inference.weights != SAME and isinstance(spec, MambaSpec) and spec.family == "mamba" and not spec.inner_norms:
         raise ScenarioError(
-            f"quantised weights have no program yet for {spec.family}: its code multiplies with dt_proj.weight itself",
+            "Mamba's own code multiplies with dt_proj.weight itself, which a quantised layer has not",
             "inference.weights",
             [SAME],
         )
