@@ -8,6 +8,8 @@ import pytest
 
 import memcalc
 from memcalc.inference.room import curves
+from memcalc.solve.axes import axis
+from memcalc.solve.grid import grid
 
 MAMBA = "mamba-130m-hf"
 STATES = 24 * (1536 * 4 * 2 + 1536 * 16 * 4)
@@ -90,6 +92,12 @@ def test_what_was_not_followed_is_refused_by_name(more: dict[str, Any], field: s
         run(**more)
     assert caught.value.field == field
     assert caught.value.choices
+
+
+def test_a_map_of_what_is_refused_everywhere_gives_the_reason() -> None:
+    asked = {"model": MAMBA, "task": "train", "hardware": {"gpu": "24GB"}}
+    with pytest.raises(memcalc.ScenarioError, match="training has no program yet"):
+        grid(asked, axis(asked, "batch"), axis(asked, "seq_len"))
 
 
 def test_a_sweep_agrees_with_single_estimates() -> None:

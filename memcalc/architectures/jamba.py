@@ -12,9 +12,10 @@ from typing import ClassVar
 from memcalc.architectures.experts import Experts, softmax_router
 from memcalc.architectures.layers import Linear, Norm
 from memcalc.architectures.llama import Block, Llama
-from memcalc.architectures.mamba import Mixer, mamba_mixer, mixed, scan_states
+from memcalc.architectures.mamba import Mixer, mamba_mixer, mixed
 from memcalc.architectures.moe import MoeSpec
 from memcalc.architectures.run import Run
+from memcalc.architectures.selective_scan import scan_states
 from memcalc.architectures.spec import State
 from memcalc.formats import Format
 from memcalc.tensors import ops

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from memcalc.architectures.layers import Maker
-from memcalc.architectures.mamba import Mamba, MambaSpec, Mixer, convolved, masked, rates
+from memcalc.architectures.mamba import Mamba, MambaSpec, Mixer, masked
 from memcalc.architectures.run import Run
+from memcalc.architectures.selective_scan import convolved, rates
 from memcalc.architectures.spec import State
 from memcalc.architectures.ssd import Ssd, chunk_scan, step
 from memcalc.formats import Format

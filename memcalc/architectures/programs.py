@@ -18,10 +18,9 @@ from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.jamba import Jamba
 from memcalc.architectures.llama import Llama
-from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mamba import Mamba
 from memcalc.architectures.mamba2 import Mamba2
-from memcalc.architectures.moe import Mixtral, Qwen3Moe
+from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
 from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt

@@ -57,6 +57,7 @@ def grid(
     shared: Shared | None = None,
 ) -> Map:
     """Evaluate ``scenario`` over ``xs`` (columns) and ``ys`` (rows), the axes' usual values if not given.
+    A scenario that is impossible everywhere is refused with its own reason.
 
     >>> asked = {"model": "gpt2", "task": "train", "hardware": {"gpu": "24GB"}}
     >>> from memcalc.solve.axes import axis
@@ -74,11 +75,15 @@ def grid(
         allow_files,
         shared or Shared(),
     )
+    asked, refused = dict(scenario), None
     try:
         asked = understood(scenario, allow_files)
-    except MemcalcError:  # it may be impossible where it stands and possible elsewhere on the map
-        asked = dict(scenario)
-    return run.run(asked)
+    except MemcalcError as error:  # it may be impossible where it stands and possible elsewhere on the map
+        refused = error
+    found = run.run(asked)
+    if refused is not None and not (found.point != REFUSED).any():
+        raise refused
+    return found
 
 
 class _Run:
