@@ -1,4 +1,4 @@
-"""The link that students open: where this server can be reached, and the link as a QR code. Nothing asks a network.
+"""The link that students open: where this server can be reached. Nothing asks a network.
 
 A teacher's browser usually says ``localhost``, which means nothing on another machine. The operating system knows which
 of its addresses it would use towards a network: a UDP socket that is *connected*, without sending a packet, tells it.
@@ -11,9 +11,10 @@ import re
 import socket
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
-import segno
+from memcalc.learn.link import address as address
+from memcalc.learn.link import code as code
 
 _TOWARDS = ("10.255.255.255", "192.168.255.255", "8.8.8.8")
 """Addresses to ask the routing table about; nothing is sent there."""
@@ -91,15 +92,3 @@ def place(seen: str | None, listens: str | None, typed: str = "", own: str | Non
         return Place("", False, NO_NETWORK)
     port = f":{parts.port}" if parts.port else ""
     return Place(f"{scheme}://{own}{port}{path}", False, GUESSED)
-
-
-def address(base: str, page: str, settings: dict[str, str]) -> str:
-    """The link to a page at a state."""
-    query = urlencode(settings)
-    return f"{base}/{page}" + (f"?{query}" if query else "")
-
-
-def code(link: str) -> str:
-    """The link as a QR code: an SVG picture as a data URI, black on white with the quiet zone of four modules that
-    readers need (ISO/IEC 18004)."""
-    return str(segno.make(link, error="m", micro=False).svg_data_uri(border=4, scale=4, light="#fff", dark="#000"))
