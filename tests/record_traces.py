@@ -19,7 +19,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from memcalc.trace import trace
-from tests import trace_cases, trace_cases_experts, trace_cases_recurrent, trace_cases_settings, trace_cases_variants
+from tests import (
+    trace_cases,
+    trace_cases_experts,
+    trace_cases_families,
+    trace_cases_recurrent,
+    trace_cases_settings,
+    trace_cases_variants,
+)
 
 DATA = Path(__file__).parent / "data"
 RECORDS = {
@@ -28,6 +35,7 @@ RECORDS = {
     DATA / "traces_recurrent.json": trace_cases_recurrent.CASES,
     DATA / "traces_settings.json": trace_cases_settings.CASES,
     DATA / "traces_variants.json": trace_cases_variants.CASES,
+    DATA / "traces_families.json": trace_cases_families.CASES,
 }
 
 

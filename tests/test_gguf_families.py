@@ -25,6 +25,7 @@ MODELS = (
     "Phi-3-mini-4k", "Phi-4-mini", "phi-2", "StableLM-2-1.6B", "OLMo-1B", "OLMo-2-7B", "SmolLM3-3B", "Granite-3.3-2B",
     "GLM-4-9B-0414", "pythia-70m", "falcon-7b", "falcon-40b", "Command-R", "mpt-7b", "Mixtral-8x7B", "Qwen3-30B-A3B",
     "DeepSeek-V3", "DeepSeek-V2-Lite", "DeepSeek-V2", "gpt-oss-20b",
+    "Llama-4-Scout",
 )  # fmt: skip
 UNSAID = {"activation", "embedding_dropout", "residual_dropout", "attention_dropout", "normalise"}
 """What a GGUF file does not say."""
@@ -52,6 +53,8 @@ def metadata(writer: Any, spec: Any, config: dict[str, Any]) -> None:
         writer.add_expert_count(spec.experts)
         writer.add_expert_used_count(spec.chosen)
         writer.add_expert_feed_forward_length(spec.expert_ffn)
+    if kind == "llama4_text":
+        writer.add_interleave_moe_layer_step(config["interleave_moe_layer_step"])
     if kind == "gpt_neox":
         writer.add_parallel_residual(spec.parallel)
     clip = config.get("clip_qkv") or (config.get("attn_config") or {}).get("clip_qkv")
@@ -83,7 +86,7 @@ def converted(name: str, shape: tuple[int, ...], spec: Any, names: Any) -> list[
     at = f"blk.{block}."
     if name.endswith("experts.gate_up_proj"):
         count, first, second = shape
-        wide, inner = (second, first) if spec.family == "gpt_oss" else (first, second)
+        wide, inner = (second, first) if spec.family in ("gpt_oss", "llama4_text") else (first, second)
         return [(f"{at}{one}.weight", (count, wide // 2, inner)) for one in ("ffn_gate_exps", "ffn_up_exps")]
     if name.endswith("experts.gate_up_proj_bias"):
         return [(f"{at}{one}.bias", (shape[0], shape[1] // 2)) for one in ("ffn_gate_exps", "ffn_up_exps")]

@@ -35,6 +35,7 @@ OWN = [
     *_cases("traces_settings.json"),
     *_cases("traces_recurrent.json"),
     *_cases("traces_variants.json"),
+    *_cases("traces_families.json"),
 ]
 
 

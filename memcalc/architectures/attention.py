@@ -28,18 +28,19 @@ def attention(
     softmax: Format | None,
     softcap: bool = False,
     by_head: bool = False,
+    narrow: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of query (batch, heads, length, d) over key and value (batch, kv_heads, keys, d), dropout ``p``.
 
     ``softmax``: the format in which eager attention takes its softmax (None: that of the scores); ``softcap``:
     whether it squashes its scores (the fused kernels cannot); ``by_head``: query and key lie in memory head by head,
-    not token by token. Returns the
-    result (batch, length, heads·d) and, from eager attention, the weights that the caller holds on to.
+    not token by token; ``narrow``: eager attention casts its weights back to the query's format. Returns the result
+    (batch, length, heads·d) and, from eager attention, the weights that the caller holds on to.
     """
     inputs = [one for one in (query, key, value, mask) if one is not None]
 
     def core() -> tuple[Tensor, list[Tensor | None]]:
-        out, weights = _core(query, key, value, mask, run, p, softmax, softcap, by_head)
+        out, weights = _core(query, key, value, mask, run, p, softmax, softcap, by_head, narrow)
         return out, [weights]
 
     out, held = recomputed(run, inputs, core)
@@ -56,9 +57,10 @@ def _core(
     softmax: Format | None,
     softcap: bool,
     by_head: bool,
+    narrow: bool,
 ) -> tuple[Tensor, Tensor | None]:
     if run.eager:
-        return attend_eager(query, key, value, mask, p, softmax, softcap, by_head, run.cache is not None)
+        return attend_eager(query, key, value, mask, p, softmax, softcap, by_head, run.cache is not None, narrow)
     batch, heads, length, d = query.shape
     kv_heads = key.shape[1]
     grouped = kv_heads != heads

@@ -168,9 +168,9 @@ class Decoder:
             keys = room if window is None else at_most(room, window)
         elif window is not None:
             keys = at_most(run.past, window - 1) + run.length
-        return self._made_mask(tape, run, fmt, keys)
+        return self._made_mask(tape, run, fmt, keys, window)
 
-    def _made_mask(self, tape: Tape, run: Run, fmt: Format, keys: Size) -> Tensor:
+    def _made_mask(self, tape: Tape, run: Run, fmt: Format, keys: Size, window: int | None = None) -> Tensor:
         shape = (1, 1, run.length, keys)
         causal = fresh(tape, shape, Format.BOOL, "causal mask")
         allowed = fresh(tape, shape, Format.BOOL, "causal mask")

@@ -11,11 +11,11 @@ from memcalc.architectures.latent import Latent
 from memcalc.architectures.layers import Linear, activation
 from memcalc.architectures.llama import Block, rotary_table, rotate
 from memcalc.architectures.moe import SparseBlock
+from memcalc.architectures.polar import polar_table, turned
 from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.autograd import graph_node, operator
-from memcalc.tensors.ops.elementwise import Grads, fresh
+from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.ops.routing import gather_columns, masked_fill, normalised_in_place, top_k
 from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Tensor
@@ -70,22 +70,13 @@ class DeepSeekV2(Latent):
         return left
 
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
-        """The rotary table as complex numbers, (1, length, r / 2) of 8 bytes."""
-        half = (1, run.length, self.rotary_dim // 2)
-        whole = (1, run.length, self.rotary_dim)
-        freqs = fresh(tape, half, Format.FP32, "rotary frequencies")
-        ones = fresh(tape, half, Format.FP32, "ones_like")
-        polar = fresh(tape, whole, Format.FP32, "polar")
-        del ones
-        table = fresh(tape, whole, Format.FP32, "rotary table")
-        del freqs, polar
-        return [table]
+        return [polar_table(tape, run, self.rotary_dim)]
 
     def rotated(self, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         wide_query, wide_key = ops.to(query, Format.FP32), ops.to(key, Format.FP32)
-        turned = ops.to(_turned(wide_query, shared[0], True), query.format)
-        key_turned = ops.to(_turned(wide_key, shared[0], False), key.format)
-        return turned, key_turned
+        query_out = ops.to(turned(wide_query, shared[0], True), query.format)
+        key_out = ops.to(turned(wide_key, shared[0], False), key.format)
+        return query_out, key_out
 
 
 class DeepSeekV3(DeepSeekV2):
@@ -146,24 +137,3 @@ def _pairwise(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def gated(linears: dict[str, Linear], act: str, x: Tensor) -> Tensor:
     """A gated feed-forward of three linear layers."""
     return linears["down_proj"](ops.mul(activation(act, linears["gate_proj"](x)), linears["up_proj"](x)))
-
-
-def _turned(x: Tensor, table: Tensor, by_head: bool) -> Tensor:
-    """x, seen as complex numbers, times the table. Keeps the table; backward conjugates it, and copies a gradient that
-    does not lie in pairs (``by_head``)."""
-    tape, shape, fmt, table_shape = x.tape, x.shape, x.format, table.shape
-
-    def backward(grad: Tensor) -> Grads:
-        conjugate = fresh(tape, table_shape, fmt, "clone (conjugate)")
-        out = fresh(tape, shape, fmt, "mul (gradient)")
-        del conjugate
-        return [out]
-
-    out = operator(tape, "mul (complex)", (x,), shape, fmt, backward, (table,))
-    if not by_head:
-        return out
-
-    def view_backward(grad: Tensor) -> Grads:
-        return [fresh(tape, shape, fmt, "clone (gradient)")]
-
-    return Tensor(out.storage, shape, fmt, graph_node(tape, (out,), view_backward), 0, True)

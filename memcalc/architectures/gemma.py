@@ -103,12 +103,13 @@ class Gemma3(Gemma2):
 
 def gemma_norm(x: Tensor, weight: Parameter) -> Tensor:
     """GemmaRMSNorm: normalised and multiplied by 1 + weight in fp32, cast back at the end."""
-    output = _normalised(ops.to(x, Format.FP32))
+    output = normalised(ops.to(x, Format.FP32))
     output = ops.mul(output, _one_plus(x.tape, weight))
     return ops.to(output, x.format)
 
 
-def _normalised(x: Tensor) -> Tensor:
+def normalised(x: Tensor) -> Tensor:
+    """``x * rsqrt(x.pow(2).mean(-1) + eps)``."""
     return ops.mul(x, ops.rsqrt(ops.add_scalar(ops.mean_last(ops.power(x)))))
 
 

@@ -35,7 +35,8 @@ class Llama(Decoder):
 
     Families that differ a little override one of the small methods: which layers there are, the norm, the
     positions, the feed-forward, the way around them. ``norm_names``: a block's norms outside the attention;
-    ``by_head``: queries and keys come out of their positions laid out head by head.
+    ``by_head``: queries and keys come out of their positions laid out head by head; ``wide_softmax``: eager attention
+    takes its softmax in fp32 and casts the weights back.
     """
 
     linear_names: ClassVar[tuple[str, ...]] = (
@@ -49,6 +50,7 @@ class Llama(Decoder):
     )
     peft_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")
     by_head: ClassVar[bool] = False
+    wide_softmax: ClassVar[bool] = True
     norm_names: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
 
     def build(self) -> None:
@@ -146,7 +148,10 @@ class Llama(Decoder):
             window = spec.window(self.plan[index].layer)
             key, value = run.cache.update(index, key, value, window, run.past)
         p = spec.attention_dropout if run.training else 0.0
-        out, weights = attention(query, key, value, mask, run, p, Format.FP32, self.softcapped, self.by_head)
+        wide = Format.FP32 if self.wide_softmax else None
+        out, weights = attention(
+            query, key, value, mask, run, p, wide, self.softcapped, self.by_head, self.wide_softmax
+        )
         out = self.attended(one.linears["o_proj"](out), run)
         del held, others
         return out, weights

@@ -18,6 +18,7 @@ from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.jamba import Jamba
 from memcalc.architectures.llama import Llama
+from memcalc.architectures.llama4 import Llama4
 from memcalc.architectures.mamba import Mamba
 from memcalc.architectures.mamba2 import Mamba2
 from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
@@ -35,6 +36,7 @@ from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 PROGRAMS: dict[str, type[Decoder]] = {
     "gpt2": Gpt2,
     "llama": Llama,
+    "llama4_text": Llama4,
     "cohere": Cohere,
     "cohere2": Cohere2,
     "seed_oss": SeedOss,

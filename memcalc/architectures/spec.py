@@ -62,6 +62,11 @@ class DecoderSpec:
         """The most tokens that the model has learned positions for; None where nothing ends there."""
         return self.max_positions if self.learned_positions else None
 
+    @property
+    def chunked(self) -> bool:
+        """Whether its windows are chunks that start anew, not the last so many tokens."""
+        return False
+
     def window(self, layer: int) -> int | None:
         """The sliding window of a layer, or None."""
         return self.windows[layer] if self.windows else None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcalc.errors import ModelError
+from memcalc.models.composite import TEXT_PARTS, text_part
 from memcalc.models.description import ModelDescription
 from memcalc.models.reader import FIELD, shown
 from memcalc.models.readers import FAMILIES
@@ -34,17 +35,19 @@ def describe(config: Any, name: str = "") -> ModelDescription:
     """The model that ``config`` (a parsed config.json) describes; ModelError if there is no program for it."""
     if not isinstance(config, Mapping):
         raise ModelError("a config.json must be a JSON object", FIELD)
+    config, outside = text_part(config)
     kind = config.get("model_type")
     if kind is None:
         raise ModelError("config.json lacks model_type", f"{FIELD}.model_type", sorted(FAMILIES))
     if not isinstance(kind, str) or kind not in FAMILIES:
-        raise ModelError(f"no program yet for model_type {shown(kind)}", f"{FIELD}.model_type", sorted(FAMILIES))
+        known = sorted({*FAMILIES, *TEXT_PARTS})
+        raise ModelError(f"no program yet for model_type {shown(kind)}", f"{FIELD}.model_type", known)
     family = FAMILIES[kind]
-    head_note = _head(config, family.head)
+    head_note = () if outside else _head(config, family.head)
     spec, assumptions = family.read(config)
     if config.get("quantization_config"):
         assumptions.append("quantization_config is ignored: weights are taken in the scenario's precision")
-    return ModelDescription(name or kind, spec, "program", (*head_note, *assumptions), "config.json")
+    return ModelDescription(name or kind, spec, "program", (*outside, *head_note, *assumptions), "config.json")
 
 
 def _head(config: Mapping[str, Any], usual: str) -> tuple[str, ...]:

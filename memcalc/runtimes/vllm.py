@@ -25,6 +25,9 @@ NEWEST = "0.33"
 """The version that is meant where none is named."""
 PAGE = 16
 """Tokens of a page [config/cache.py: block_size]."""
+CHUNKS = (0, 14)
+"""From this version on chunked layers (Llama 4) free the pages of the chunks behind them; before, only with an
+environment variable [vllm envs.py: VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE; the version is assumed]."""
 NON_TORCH: Term = (round(0.01 * GiB), round(0.15 * GiB), round(0.8 * GiB))
 """Bytes that the trial run leaves outside torch's allocator: 0.01 to 0.3 GiB in published logs from 0.7 on (1.79 in one
 of 2024)."""
@@ -50,7 +53,7 @@ def plan(question: Question, device: Device | None) -> Served:
     utilization = float(given.get("gpu_memory_utilization") or (0.92 if number >= (0, 21) else 0.9))
     layers = layout(spec)
     per_value = plain(size, inference.kv_cache)
-    pages = paged(layers, per_value, PAGE, hybrid=number >= (0, 10))
+    pages = paged(layers, per_value, PAGE, hybrid=number >= (CHUNKS if spec.chunked else (0, 10)))
     weights = loaded_bytes(question)
     profiled = _given(given.get("activation_bytes")) or activation(spec, tokens, sequences, size, question.whole.vocab)
     outside = _given(given.get("non_torch_bytes")) or NON_TORCH
@@ -200,6 +203,12 @@ def _notes(
         notes.append("memory outside torch: 0.15 GiB assumed, 0.01 to 0.8 in published logs")
     if number < (0, 21):
         notes.append("CUDA graphs are captured on top of the budget in this version")
+    if question.model.spec.chunked:
+        notes.append(
+            "chunked layers keep their chunk only: this is vLLM's default from about 0.14 on"
+            if number >= CHUNKS
+            else "chunked layers keep every token: VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE=1 changes that"
+        )
     if question.scenario.inference.kv_cache in ("int8", "int4"):
         notes.append("scales of a quantised cache (one a token and head) are not counted")
     return notes

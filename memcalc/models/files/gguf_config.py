@@ -20,6 +20,7 @@ MODEL_TYPES = {
     "bloom": "bloom", "mpt": "mpt", "starcoder": "gpt_bigcode", "starcoder2": "starcoder2", "stablelm": "stablelm",
     "olmo": "olmo", "olmo2": "olmo2", "command-r": "cohere", "glm4": "glm4", "granite": "granite",
     "smollm3": "smollm3", "deepseek2": "deepseek_v2", "gpt-oss": "gpt_oss",
+    "llama4": "llama4_text",
 }  # fmt: skip
 """GGUF's name of an architecture: transformers' model_type."""
 
@@ -36,6 +37,8 @@ _COMMON = {
     "expert_used_count": "num_experts_per_tok",
     "expert_feed_forward_length": "moe_intermediate_size",
 }
+_CHUNK, _PLAIN_EXPERTS = 8192, 128
+"""Of Llama 4: tokens of a chunk; the experts of the model that does not norm queries and keys (Maverick)."""
 _SIGMOID = 2  # gguf constants.py: ExpertGatingFuncType
 
 
@@ -197,10 +200,23 @@ def _qwen3_moe(found: Described) -> Config:
     return {"norm_topk_prob": True}
 
 
+def _llama4(found: Described) -> Config:
+    """llama.cpp takes the chunk, and which model norms its queries and keys, as given [src/models/llama4.cpp]."""
+    experts = found.need("expert_count")
+    return {
+        "intermediate_size": found.need("expert_feed_forward_length"),
+        "intermediate_size_mlp": found.need("feed_forward_length"),
+        "num_local_experts": experts,
+        "interleave_moe_layer_step": found.get("interleave_moe_layer_step") or 1,
+        "attention_chunk_size": found.get("attention.chunk_size") or _CHUNK,
+        "use_qk_norm": experts != _PLAIN_EXPERTS,
+    }
+
+
 _OWN: Mapping[str, Callable[[Described], Config]] = {
     "llama": _llama, "gemma2": _windows("attention.sliding_window_pattern"),
     "gemma3": _windows("attention.sliding_window_pattern"), "gpt-oss": _windows("attention.sliding_window_pattern"),
     "phi2": _partial, "phi3": _partial, "gptneox": _partial, "stablelm": _partial, "glm4": _partial,
     "falcon": _falcon, "mpt": _mpt, "bloom": _bloom, "starcoder": _bigcode, "gpt2": _gpt2, "olmo": _olmo,
-    "deepseek2": _deepseek, "qwen3moe": _qwen3_moe,
+    "deepseek2": _deepseek, "qwen3moe": _qwen3_moe, "llama4": _llama4,
 }  # fmt: skip

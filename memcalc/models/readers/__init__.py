@@ -17,6 +17,7 @@ from memcalc.models.readers import (
     granite,
     jamba,
     llama,
+    llama4,
     mamba,
     moe,
     mpt,
@@ -33,6 +34,7 @@ from memcalc.models.readers import (
 FAMILIES: dict[str, Family] = {
     **gpt2.FAMILIES,
     **llama.FAMILIES,
+    **llama4.FAMILIES,
     **cohere.FAMILIES,
     **gemma.FAMILIES,
     **glm4.FAMILIES,

@@ -26,7 +26,7 @@ def read(config: Mapping[str, Any]) -> tuple[SmolLM3Spec, list[str]]:
     read = Reader(config)
     common = sizes(read, DEFAULTS)
     biased = read.flag("attention_bias", False)
-    rotary = _rotary_layers(read, common["layers"])
+    rotary = rotary_layers(read, common["layers"])
     spec = SmolLM3Spec(
         family="smollm3",
         **common,
@@ -39,7 +39,7 @@ def read(config: Mapping[str, Any]) -> tuple[SmolLM3Spec, list[str]]:
     return spec, read.assumptions
 
 
-def _rotary_layers(read: Reader, layers: int) -> tuple[bool, ...]:
+def rotary_layers(read: Reader, layers: int) -> tuple[bool, ...]:
     """Which layers rotate: ``no_rope_layers`` holds 1 for those that do, else every fourth does not."""
     listed = read.config.get("no_rope_layers")
     if listed is None:

@@ -235,10 +235,11 @@ def attend_eager(
     softcap: bool = False,
     by_head: bool = False,
     cached: bool = False,
+    narrow: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Attention written out in Python, as transformers' ``eager_attention_forward`` does: product, scaling,
-    soft cap (``c * tanh(scores / c)``), mask, softmax (in ``softmax_format``), back to the value's format, dropout,
-    product.
+    soft cap (``c * tanh(scores / c)``), mask, softmax (in ``softmax_format``), back to the value's format (if
+    ``narrow``), dropout, product.
 
     ``cached``: key and value are read from a cache, head by head. Returns the result (batch, queries, heads·d) and
     the weights, which the caller holds on to."""
@@ -265,7 +266,8 @@ def attend_eager(
     weights = softmax(scores, softmax_format)
     held = scores if softmax_format is not None else None  # softmax and cast are one expression there
     del scores
-    weights = to(weights, fmt)
+    if narrow:
+        weights = to(weights, fmt)
     del held
     weights = dropout(weights, p)
     out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not dense))

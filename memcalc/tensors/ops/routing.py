@@ -8,6 +8,7 @@ from __future__ import annotations
 from memcalc.formats import Format, wider
 from memcalc.tensors.autograd import graph_node, keep, operator
 from memcalc.tensors.ops.elementwise import Grads, fresh, to
+from memcalc.tensors.ops.matmul import cast_weight
 from memcalc.tensors.tape import Size
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -139,3 +140,70 @@ def sum_slots(x: Tensor, tokens: Size) -> Tensor:
         return [fresh(tape, shape, fmt, "clone (spread gradient)")]
 
     return operator(tape, "sum", (x,), (tokens, shape[1]), fmt, backward)
+
+
+def scattered_columns(values: Tensor, index: Tensor, experts: int) -> Tensor:
+    """``full_like(scores, -inf).scatter_(1, index, values)``: values (T, k) at their places among E columns. Keeps the
+    index; backward gathers."""
+    tape, fmt = values.tape, values.format
+    tokens, k = values.shape
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, (tokens, k), fmt, "gather (gradient)")]
+
+    return operator(tape, "full_like", (values,), (tokens, experts), fmt, backward, (index,))
+
+
+def repeated_rows(x: Tensor, times: int) -> Tensor:
+    """``x.repeat(times, 1)``: tokens (T, h) to rows (times·T, h); backward sums."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "sum (gradient)")]
+
+    return operator(tape, "repeat", (x,), (times * shape[0], shape[1]), fmt, backward)
+
+
+def expert_product(x: Tensor, weight: Parameter) -> Tensor:
+    """``torch.bmm`` of each expert's rows x (E, T, in) with its matrix of ``weight`` (E, in, out): (E, T, out). Keeps
+    x if the weights are trained."""
+    tape = x.tape
+    compute = tape.autocast.format if tape.autocast else x.format
+    x = to(x, compute)
+    w = cast_weight(x, weight, compute)
+    x_shape, w_shape = x.shape, weight.shape
+    needs_x, needs_w = x.needs_grad, w.needs_grad
+
+    def backward(grad: Tensor) -> Grads:
+        grads: Grads = [fresh(tape, x_shape, compute, "bmm (input gradient)")] if needs_x else []
+        return [*grads, fresh(tape, w_shape, compute, "bmm (weight gradient)")] if needs_w else grads
+
+    keeps = [x] if needs_w else []
+    frozen: list[Parameter] = []
+    if needs_x and isinstance(w, Tensor):
+        keeps.append(w)
+    elif needs_x:
+        frozen = [weight]
+    return operator(tape, "bmm", (x, w), (*x_shape[:-1], w_shape[-1]), compute, backward, keeps, weights=frozen)
+
+
+def summed_copies(x: Tensor, tokens: Size) -> Tensor:
+    """``x.reshape(E, T, h).sum(0)``: rows (E·T, h) to tokens (T, h), in fp32 under autocast; backward spreads the
+    gradient into a copy of x's size."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    summed = Format.FP32 if tape.autocast is not None else fmt
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "clone (spread gradient)")]
+
+    return operator(tape, "sum", (x,), (tokens, shape[1]), summed, backward)
+
+
+def added_in_place(x: Tensor, other: Tensor) -> Tensor:
+    """``x.add_(other)``: both are given the gradient."""
+    needs = x.needs_grad + other.needs_grad
+
+    def backward(grad: Tensor) -> Grads:
+        return [grad] * needs
+
+    return Tensor(x.storage, x.shape, x.format, graph_node(x.tape, (x, other), backward))
