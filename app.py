@@ -41,6 +41,7 @@ def main() -> None:
         ],
         "Learn": [
             st.Page("pages/views/learn.py", title="Workshop", url_path="learn"),
+            st.Page("pages/views/exercises.py", title="Exercises", url_path="exercises"),
             st.Page("pages/views/glossary.py", title="Glossary", url_path="glossary"),
         ],
     }

@@ -8,6 +8,7 @@ import streamlit as st
 
 from memcalc.errors import MemcalcError
 from memcalc.learn.case import Case
+from memcalc.learn.exercises import practising
 from memcalc.learn.lesson import Lesson, Question, Variable
 from memcalc.learn.lessons import LESSONS
 from memcalc.ui import (
@@ -222,6 +223,12 @@ def _beyond(lesson: Lesson, case: Case) -> None:
 def _onward(number: int) -> None:
     """The lessons before and after, and how many were answered."""
     done = len({name.split(" ")[0] for name in learn_state.answers()})
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="learn-practice"):
+        st.caption("Practise what this lesson is about:", width="content")
+        for level, at, exercise in practising(number):
+            st.button(exercise.title, key=f"practice-{exercise.slug}", icon=":material/edit:", type="tertiary",
+                      on_click=carry.leave, args=("exercises",),
+                      kwargs={"level": level, "exercise": str(at)})  # fmt: skip
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="learn-onward"):
         if number > 1:
             st.button(f"{number - 1}. {LESSONS[number - 2].title}", key="before", icon=":material/arrow_back:",

@@ -100,14 +100,33 @@ def test_axe_finds_nothing_serious_and_charts_have_words(path: str, at: Any) -> 
 
 @pytest.mark.parametrize(
     ("path", "button"),
-    [("/", "Take it along"), ("/timeline", "Training settings"), ("/training", "Bring a scenario")],
-)
+    [("/", "Take it along"), ("/timeline", "Training settings"), ("/training", "Bring a scenario"),
+     ("/exercises", "Print a sheet")],
+)  # fmt: skip
 def test_axe_finds_nothing_serious_behind_the_buttons(path: str, button: str, at: Any) -> None:
     page = at(path)
     page.get_by_role("button", name=button).click()
     rest(page)
     assert page.locator("[data-testid=stPopoverBody]").is_visible()
     assert faults(page) == []
+
+
+def test_axe_finds_nothing_serious_in_an_exercise_that_was_answered(at: Any) -> None:
+    page = at("/exercises?level=engineer&exercise=2")
+    for answer, shown in (("plenty", ".mc-feedback.mc-bad"), ("3 MiB", ".mc-feedback[role=status]")):
+        page.get_by_label("Your estimate, in GiB").fill(answer)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(shown, timeout=60_000)
+        rest(page)
+        assert faults(page) == []
+    page.get_by_role("button", name="Show the solution").click()
+    page.wait_for_selector(".mc-solution", timeout=60_000)
+    for width, theme in LOOKS:
+        page.emulate_media(color_scheme=theme)
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(900)
+        assert faults(page) == [], (width, theme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_axe_would_see_a_fault(at: Any) -> None:

@@ -23,4 +23,9 @@ def of(level: Level) -> tuple[Exercise, ...]:
     return tuple(one for one in EXERCISES if one.level == level)
 
 
-__all__ = ["EXERCISES", "LEVELS", "Exercise", "Level", "of"]
+def practising(lesson: int) -> list[tuple[Level, int, Exercise]]:
+    """The exercises that a lesson helps with: (level, number in the level from 1, exercise)."""
+    return [(level, at, one) for level in LEVELS for at, one in enumerate(of(level), 1) if one.lesson == lesson]
+
+
+__all__ = ["EXERCISES", "LEVELS", "Exercise", "Level", "of", "practising"]
