@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.components import COMPONENTS
 from memcalc.diffusion import estimate_pipeline, is_pipeline
 from memcalc.errors import ScenarioError
@@ -95,7 +95,7 @@ class Laid:
     """A scenario laid out: its timeline, the timeline's highest instant and what comes above it (bytes)."""
 
     question: Question
-    program: Decoder
+    program: Program
     stages: list[Stage]
     peak: int
     above: Overhead
@@ -126,7 +126,7 @@ def lay(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True, shared
     return Laid(question, program, stages, peak, above, device)
 
 
-def laid_out(question: Question, program: Decoder) -> list[Stage]:
+def laid_out(question: Question, program: Program) -> list[Stage]:
     """The timeline of a single scenario."""
     scenario = question.scenario
     batch = scenario.batch
@@ -149,7 +149,7 @@ def spread(question: Question, peak: Size) -> tuple[Size, Size]:
     return min(peak, *others), max(peak, *others)
 
 
-def settled_gradients(question: Question, program: Decoder) -> int:
+def settled_gradients(question: Question, program: Program) -> int:
     """Bytes of gradients that backward puts where activations were."""
     return question.standing(program).gradients if question.scenario.task == "train" else 0
 
@@ -263,7 +263,7 @@ def _phases(stages: list[Stage]) -> tuple[list[dict[str, Any]], dict[str, int], 
     return listed, at_peak, where
 
 
-def _parameters(program: Decoder) -> dict[str, int]:
+def _parameters(program: Program) -> dict[str, int]:
     total = sum(one.count * one.repeat for one in program.parameters)
     return {
         "total": total,

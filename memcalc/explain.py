@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.components import COMPONENTS
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
@@ -93,7 +93,7 @@ def timeline(
     return Timeline(points, totals.index(max(totals)), tuple(tensors))
 
 
-def served_tensors(question: Question, program: Decoder, served: Served) -> Iterator[NamedTensor]:
+def served_tensors(question: Question, program: Program, served: Served) -> Iterator[NamedTensor]:
     """What a serving runtime holds, by name: its weights by kind, its cache, its buffer."""
     for name, component, formula, source, size in named_parts(question, program, served):
         yield NamedTensor(name, component, "runtime", (), "", 1, size, formula, source)
@@ -130,7 +130,7 @@ def _local_peak(one: Segment) -> dict[str, int]:
     return one.component_sum(at + 1)
 
 
-def _tensors(question: Question, program: Decoder, stage: Stage) -> Iterator[NamedTensor]:
+def _tensors(question: Question, program: Program, stage: Stage) -> Iterator[NamedTensor]:
     yield from _standing(question, program, stage)
     parts = stage.before + stage.parts
     found = instant(stage)
@@ -165,7 +165,7 @@ def _all_alive(parts: list[Segment]) -> Iterator[tuple[int, Record]]:
     return alive(parts, Instant(len(parts) - 1, parts[-1].repeat - 1, len(parts[-1].steps) - 1))
 
 
-def _standing(question: Question, program: Decoder, stage: Stage) -> Iterator[NamedTensor]:
+def _standing(question: Question, program: Program, stage: Stage) -> Iterator[NamedTensor]:
     """What stands beside the tape: weights, gradients that exist, optimizer states, by parameter or by state."""
     training = question.scenario.task == "train"
     held = question.standing(program) if training else None

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from memcalc import kinds
 from memcalc.allocator.unsplit import kept_ends
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Base, Lora, Maker
+from memcalc.architectures.program import Program
 from memcalc.architectures.programs import PROGRAMS
 from memcalc.architectures.run import Run
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.inference import recurrent
@@ -42,7 +44,7 @@ class Question:
     model: ModelDescription
     capability: float
     assumptions: tuple[str, ...]
-    whole: DecoderSpec
+    whole: ModelSpec
     shared: Shared | None = None
 
     @classmethod
@@ -63,6 +65,7 @@ class Question:
         if model.spec.eager_only and scenario.attention != "eager":
             assumptions.append(f"attention: {scenario.attention} cannot run here, transformers has eager only for it")
             scenario = replace(scenario, attention="eager")
+        scenario = kinds.fitted(scenario, model.spec, assumptions)
         scenario = _lengths(scenario, model.spec, assumptions)
         question = cls(scenario, model, capability, (), whole, shared)
         assumptions += _attention_notes(question)
@@ -75,17 +78,17 @@ class Question:
             return strategy.computed_in(self.scenario.parallel, self.scenario.precision)
         return Precision(INFERENCE[self.scenario.precision])
 
-    def program(self, spec: DecoderSpec | None = None) -> Decoder:
+    def program(self, spec: ModelSpec | None = None) -> Program:
         """The architecture program (of an alternative whole ``spec``, if given), one card's part of it, with its
         parameters made."""
         spec = self.model.spec if spec is None else tensor.split(spec, self.scenario.parallel.tensor)
         return self._made(spec)
 
-    def whole_program(self, program: Decoder) -> Decoder:
+    def whole_program(self, program: Program) -> Program:
         """The program of the whole model: ``program`` itself, unless tensors are split."""
         return program if self.scenario.parallel.tensor == 1 else self._made(self.whole)
 
-    def _made(self, spec: DecoderSpec) -> Decoder:
+    def _made(self, spec: ModelSpec) -> Program:
         maker = Maker(self.precision.weights, self._lora(spec), self._base(), self._head_only(spec))
         return PROGRAMS[spec.family](spec, maker)
 
@@ -104,12 +107,12 @@ class Question:
         linears = scheme.name != "mxfp4" or getattr(self.model.spec, "experts", 1) == 1
         return Base(compute, scheme, self.scenario.task == "train", experts, linears)
 
-    def _head_only(self, spec: DecoderSpec) -> tuple[str, ...] | None:
+    def _head_only(self, spec: ModelSpec) -> tuple[str, ...] | None:
         if self.scenario.task != "train" or self.scenario.training.method != "head":
             return None
-        return ("embedding", "lm_head.") if spec.tied else ("lm_head.",)
+        return PROGRAMS[spec.family].head_names(spec)
 
-    def _lora(self, spec: DecoderSpec) -> Lora | None:
+    def _lora(self, spec: ModelSpec) -> Lora | None:
         settings = self.scenario.training.lora
         if settings is None:
             return None
@@ -121,7 +124,7 @@ class Question:
 
     def stages(
         self,
-        program: Decoder,
+        program: Program,
         batch: Size,
         length: Size,
         new_tokens: Size = 0,
@@ -155,11 +158,12 @@ class Question:
         base = {"weights": weight_bytes(program), "temporary": scratch_bytes(program.parameters)}
         if scenario.inference.runtime == "forward":
             return forward_stages(program, run, base, one_sequence, one_token)
+        assert isinstance(program, Decoder)
         store, beams = scenario.inference.kv_cache, scenario.inference.beams
         run = replace(run, batch=batch * beams, beams=beams)
         return generation_stages(program, run, base, length, new_tokens, one_sequence and beams == 1, one_token, store)
 
-    def kept_ends(self, program: Decoder) -> int:
+    def kept_ends(self, program: Program) -> int:
         """What the weights' blocks hold beyond the weights, for inference."""
         return kept_ends(program.parameters) if self.scenario.task == "infer" else 0
 
@@ -168,7 +172,7 @@ class Question:
         """Whether a serving runtime answers, which allocates by a policy of its own."""
         return self.scenario.task == "infer" and self.scenario.inference.runtime in SERVERS
 
-    def _training(self, program: Decoder, run: Run, tape: Tape) -> list[Stage]:
+    def _training(self, program: Program, run: Run, tape: Tape) -> list[Stage]:
         settings = self.scenario.training
         again = settings.grad_accumulation > 1 or settings.zero_grad == "keep" or settings.gradient_dtype is not None
         key = None
@@ -185,7 +189,7 @@ class Question:
             self.shared.tapes[key] = micros
         return list(stages(micros, settings, self.standing(program)))
 
-    def apart(self, program: Decoder) -> int:
+    def apart(self, program: Program) -> int:
         """Bytes that torch's allocator keeps apart for other streams while the peak, on the usual one, cannot use them:
         FSDP2's shards of the gradients, allocated on the reduce-scatter stream, and what the model's root was gathered
         through on the all-gather stream [torch 2.13, _fsdp_collectives.py: foreach_reduce, foreach_all_gather]; taken
@@ -197,13 +201,13 @@ class Question:
         kept = strategy.formats(parallel, self.scenario.precision)
         return self.standing(program).gradients + fsdp2.gathered_bytes(root, parallel.data, kept)
 
-    def standing(self, program: Decoder) -> Standing:
+    def standing(self, program: Program) -> Standing:
         """What stands beside the activations of a training step, on one card."""
         scenario = self.scenario
         return strategy.held(scenario.parallel, scenario.precision, scenario.training, program)
 
 
-def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | None:
+def _targets(settings: LoraSettings, spec: ModelSpec) -> tuple[str, ...] | None:
     """The linear layers to adapt (None: all)."""
     program = PROGRAMS[spec.family]
     if settings.targets == "all-linear":
@@ -226,7 +230,7 @@ def _targets(settings: LoraSettings, spec: DecoderSpec) -> tuple[str, ...] | Non
     return tuple(settings.targets)
 
 
-def _lengths(scenario: Scenario, spec: DecoderSpec, assumptions: list[str]) -> Scenario:
+def _lengths(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scenario:
     """Fill in lengths that were not given, within the model's own limit; refuse what learned positions cannot reach."""
     limit = spec.max_positions
     if scenario.task == "train":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.hardware.fit import Device, device_for
 from memcalc.hardware.machine import Machine
 from memcalc.scenario import Hardware, Scenario, Training
@@ -15,7 +15,7 @@ _STEP_ONLY = ("optimizer", "optimizer_impl", "optimizer_options", "ema", "clip_g
 """Fields of Training that decide what the optimizer holds and what its step needs, and nothing on the tape."""
 
 
-TapeKey = tuple[str, DecoderSpec, float, Size, Size]
+TapeKey = tuple[str, ModelSpec, float, Size, Size]
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Shared:
         return self.devices[hardware]
 
 
-def tape_key(scenario: Scenario, spec: DecoderSpec, capability: float, batch: Size, length: Size) -> TapeKey | None:
+def tape_key(scenario: Scenario, spec: ModelSpec, capability: float, batch: Size, length: Size) -> TapeKey | None:
     """What two training scenarios must agree in to have one tape; None for a grid."""
     if not (isinstance(batch, int) and isinstance(length, int)):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.breakdowns import breakdowns
 from memcalc.components import COMPONENTS
 from memcalc.errors import ScenarioError
@@ -198,7 +198,7 @@ def _grid(
     question: Question,
     values: Mapping[str, list[int]],
     shape: tuple[int, ...],
-    spec: DecoderSpec | None = None,
+    spec: ModelSpec | None = None,
     parts: dict[str, Grid] | None = None,
     swings: Grid | None = None,
 ) -> Grid:

@@ -27,9 +27,7 @@ def count(config: dict[str, Any]) -> int:
 
     config_class = type(transformers.AutoConfig.for_model(config["model_type"]))
     with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config_class.from_dict(dict(config)))
-    if type(model).__name__ != config["architectures"][0]:
-        raise SystemExit(f"{config['architectures'][0]} was built as {type(model).__name__}")
+        model = getattr(transformers, config["architectures"][0])(config_class.from_dict(dict(config)))
     model.tie_weights()
     return sum({id(p): p.numel() for p in model.parameters()}.values())
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from memcalc.trace import trace
 from tests import (
     trace_cases,
+    trace_cases_encoders,
     trace_cases_experts,
     trace_cases_families,
     trace_cases_recurrent,
@@ -36,6 +37,7 @@ RECORDS = {
     DATA / "traces_settings.json": trace_cases_settings.CASES,
     DATA / "traces_variants.json": trace_cases_variants.CASES,
     DATA / "traces_families.json": trace_cases_families.CASES,
+    DATA / "traces_encoders.json": trace_cases_encoders.CASES,
 }
 
 

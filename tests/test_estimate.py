@@ -155,7 +155,7 @@ def test_inference_needs_neither_gradients_nor_states() -> None:
         ({"model": "gpt2", "colour": "red"}, "colour"),
         ({"model": "no such model"}, "model"),
         ({"model": {"config": {}}}, "model.config.model_type"),
-        ({"model": {"config": {"model_type": "bert"}}}, "model.config.model_type"),
+        ({"model": {"config": {"model_type": "deberta-v2"}}}, "model.config.model_type"),
         ({"model": {"config": SMALL | {"hidden_size": -1}}}, "model.config.hidden_size"),
         ({"model": {"config": SMALL | {"hidden_size": 1e308}}}, "model.config.hidden_size"),
         ({"model": {"config": SMALL | {"num_hidden_layers": True}}}, "model.config.num_hidden_layers"),

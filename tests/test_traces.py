@@ -36,6 +36,7 @@ OWN = [
     *_cases("traces_recurrent.json"),
     *_cases("traces_variants.json"),
     *_cases("traces_families.json"),
+    *_cases("traces_encoders.json"),
 ]
 
 

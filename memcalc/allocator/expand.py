@@ -14,7 +14,7 @@ from typing import Any
 from memcalc.allocator.log import EventLog
 from memcalc.allocator.replay import Replay, replay
 from memcalc.allocator.workspaces import with_workspaces
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.errors import ScenarioError
 from memcalc.estimate import laid_out
 from memcalc.formats import Format
@@ -75,7 +75,7 @@ def event_log(question: Question) -> EventLog:
     return log
 
 
-def _held(question: Question, program: Decoder) -> tuple[list[Parameter], list[Parameter]]:
+def _held(question: Question, program: Program) -> tuple[list[Parameter], list[Parameter]]:
     """The parameters that one card holds, and the trained ones as its optimizer sees them."""
     scenario = question.scenario
     if scenario.task != "train" or scenario.parallel.shards != "fsdp2":

@@ -1,44 +1,41 @@
 """What all decoder programs share: embedding, the run of blocks, head and loss, as transformers computes them.
 
-A program builds its parameters once and can then be run on any tape. Local variables live as long as
-they do in the model code, which is what decides the peak between two operators.
+Local variables live as long as they do in the model code, which is what decides the peak between two operators.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from memcalc.architectures.layers import Linear, Maker
+from memcalc.architectures.program import Inputs, Program, required
 from memcalc.architectures.run import Run, at_most
-from memcalc.architectures.spec import DecoderSpec, Template, templates
+from memcalc.architectures.spec import ModelSpec, templates
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.autograd import checkpointed, graph_leaf
+from memcalc.tensors.autograd import checkpointed
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.ops.sequence import gathered, scattered
 from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
-class Decoder:
+class Decoder(Program):
     """A decoder-only model with a language-modelling head.
 
-    Families subclass it and give ``build``, ``embed``, ``block`` and ``final``. ``linear_names`` are the names of
-    its linear layers, ``peft_targets`` those that PEFT adapts where none are named [peft utils/constants.py].
+    Families subclass it and give ``build``, ``embed``, ``block`` and ``final``.
     ``rebinds_embeddings``: the model's variable for the token embeddings is given to what ``embed`` makes of them.
     """
 
     rebinds_embeddings: ClassVar[bool] = False
-    linear_names: ClassVar[tuple[str, ...]] = ()
-    peft_targets: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, spec: DecoderSpec, maker: Maker, unroll: bool = False) -> None:
-        self.spec = spec
-        self.maker = maker
-        self.plan: list[Template] = templates([spec.kind(i) for i in range(spec.layers)], unroll)
+    def __init__(self, spec: ModelSpec, maker: Maker, unroll: bool = False) -> None:
+        super().__init__(spec, maker)
+        self.plan = templates([spec.kind(i) for i in range(spec.layers)], unroll)
         self.table = maker.parameter("embedding", spec.vocab, self.embedding_width)
         self.build()
         if not spec.tied:
@@ -46,14 +43,9 @@ class Decoder:
         else:
             self.head = Linear(self.table)
 
-    @property
-    def parameters(self) -> list[Parameter]:
-        return self.maker.parameters
-
-    @property
-    def idle_parameters(self) -> int:
-        """Parameters that a token does not pass: those of the experts that were not chosen for it."""
-        return 0
+    @classmethod
+    def head_names(cls, spec: ModelSpec) -> tuple[str, ...]:
+        return ("embedding", "lm_head.") if spec.tied else ("lm_head.",)
 
     # What a family fills in.
 
@@ -66,13 +58,12 @@ class Decoder:
         """Values of a token's embedding, and of what the head reads."""
         return self.spec.hidden
 
-    def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
-        """Buffers that live on the device beside the parameters."""
-        return []
-
     def embeddings(self) -> list[Parameter]:
-        """The embedding tables."""
         return [self.table]
+
+    @property
+    def output_weight(self) -> Parameter:
+        return self.head.weight
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """The embedding module: token embeddings (batch, length, hidden)."""
@@ -119,11 +110,7 @@ class Decoder:
         if run.padded and padding is None:
             padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
         inputs_embeds = scattered(self.embed_tokens(ids), run.split)
-        if run.checkpointing and not inputs_embeds.needs_grad:
-            # transformers then makes the embedding's output need a gradient [enable_input_require_grads].
-            inputs_embeds.node = graph_leaf(tape)
-            if inputs_embeds.node is not None:
-                inputs_embeds.node.kept.append(inputs_embeds.storage)  # a leaf of the graph lives as long as it
+        required(tape, run, inputs_embeds)
         inputs_embeds = self.scaled(inputs_embeds)
         positions = self.position_ids(tape, run)
         positions.storage.record.fixed = True
@@ -189,11 +176,15 @@ class Decoder:
             hidden = hidden.view(run.batch, 1, self.embedding_width)
         return self.project_out(hidden)
 
-    def loss(self, tape: Tape, ids: Tensor, labels: Tensor, run: Run) -> Tensor:
+    def outputs(self, tape: Tape, inputs: Inputs, run: Run) -> list[Tensor]:
+        return [self.logits(tape, inputs["input_ids"], replace(run, padding=inputs.get("attention_mask")))]
+
+    def loss(self, tape: Tape, inputs: Inputs, run: Run) -> Tensor:
         """Forward pass and transformers' ForCausalLMLoss: logits upcast to fp32, cross entropy over all of them.
 
         Logits and last hidden states live until the loss is taken."""
-        hidden = self.hidden_states(tape, ids, run)
+        run = replace(run, padding=inputs.get("attention_mask"))
+        hidden = self.hidden_states(tape, inputs["input_ids"], run)
         if run.fused_loss:
             return self._fused_loss(tape, hidden, run)
         logits = self.project_out(hidden)

@@ -114,12 +114,26 @@ class Maker:
         return one
 
     def linear(
-        self, path: str, name: str, inputs: int, outputs: int, bias: bool, repeat: int = 1, transposed: bool = False
+        self,
+        path: str,
+        name: str,
+        inputs: int,
+        outputs: int,
+        bias: bool,
+        repeat: int = 1,
+        transposed: bool = False,
+        kept: bool = False,
     ) -> Linear:
-        """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout)."""
-        full = f"{path}.{name}"
+        """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout). ``kept``: one
+        of the head, which quantisers leave as it is [transformers integrations/bitsandbytes.py]."""
+        full = f"{path}.{name}" if path else name
         shape = (inputs, outputs) if transposed else (outputs, inputs)
-        layer = Linear(self.weight(f"{full}.weight", shape, repeat, transposed), transposed)
+        made = (
+            self.parameter(f"{full}.weight", *shape)
+            if kept
+            else self.weight(f"{full}.weight", shape, repeat, transposed)
+        )
+        layer = Linear(made, transposed)
         if bias:
             layer.bias = self.parameter(f"{full}.bias", outputs, repeat=repeat)
             if self.base is not None and isinstance(layer.weight, QuantisedParameter):

@@ -3,7 +3,7 @@ devices need. A new architecture plugs in by naming its tensors (``KINDS``)."""
 
 from __future__ import annotations
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.architectures.spec import Template
 from memcalc.quantisation.weight import Kind, Weight
 from memcalc.tensors.tensor import Parameter
@@ -20,7 +20,7 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
-def listing(program: Decoder) -> list[Weight]:
+def listing(program: Program) -> list[Weight]:
     """Every weight of ``program``, with the layers that equal blocks stand for written out."""
     places = {one.label: (one, _period(program.plan, one)) for one in program.plan}
     tables = {id(one) for one in program.embeddings()}
@@ -44,11 +44,11 @@ def _period(plan: list[Template], one: Template) -> int:
     return sum(other.group == one.group for other in plan)
 
 
-def _outside(program: Decoder, parameter: Parameter, tables: set[int]) -> Weight:
+def _outside(program: Program, parameter: Parameter, tables: set[int]) -> Weight:
     shape = parameter.shape
-    if parameter is program.table:
+    if parameter is program.embeddings()[0]:
         return Weight("token_embd.weight", "token_embd", None, shape[0], shape[1])
-    if parameter is program.head.weight:
+    if parameter is program.output_weight:
         return Weight("output.weight", "output", None, shape[0], shape[1])
     if id(parameter) in tables:
         return Weight("position_embd.weight", "position_embd", None, shape[0], shape[1])

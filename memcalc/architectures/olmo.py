@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from memcalc.architectures.layers import Norm
 from memcalc.architectures.llama import Block, Llama, rotary_table, rotate
 from memcalc.architectures.run import Run
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import graph_node, keep
@@ -22,7 +22,7 @@ from memcalc.tensors.tensor import Parameter, Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class OlmoSpec(DecoderSpec):
+class OlmoSpec(ModelSpec):
     """An OLMo model; whether queries, keys and values are clipped (``clip_qkv``)."""
 
     clipped: bool = False
@@ -114,7 +114,7 @@ class Olmo3(Olmo2):
         return {one: self._mask(tape, run, fmt, one) for one in dict.fromkeys((None, *self.spec.windows))}
 
 
-def wide_normed(spec: DecoderSpec, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
+def wide_normed(spec: ModelSpec, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
     """Queries, keys and values as Llama's ``project`` gives them, with norms on queries and keys of all heads."""
     b, s, d = run.batch, run.length, spec.head_dim
     query = one.norms["q_norm"](one.linears["q_proj"](hidden))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from memcalc.architectures.bert import Bert, DistilBert, Roberta
 from memcalc.architectures.bloom import Bloom
 from memcalc.architectures.cohere import Cohere, Cohere2
-from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
@@ -27,13 +27,14 @@ from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
 from memcalc.architectures.phi import Phi
 from memcalc.architectures.phi3 import Phi3
+from memcalc.architectures.program import Program
 from memcalc.architectures.qwen2_moe import Qwen2Moe
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
 from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 
-PROGRAMS: dict[str, type[Decoder]] = {
+PROGRAMS: dict[str, type[Program]] = {
     "gpt2": Gpt2,
     "llama": Llama,
     "llama4_text": Llama4,
@@ -75,4 +76,7 @@ PROGRAMS: dict[str, type[Decoder]] = {
     "gptj": GptJ,
     "falcon": Falcon,
     "falcon_alibi": FalconAlibi,
+    "bert": Bert,
+    "roberta": Roberta,
+    "distilbert": DistilBert,
 }

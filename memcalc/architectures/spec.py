@@ -1,4 +1,4 @@
-"""What a decoder is made of, as its configuration says."""
+"""What a model is made of, as its configuration says."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderSpec:
-    """A decoder-only language model's sizes and choices. Lengths in tokens or values, nothing in bytes.
+class ModelSpec:
+    """A model's sizes and choices, as all of memcalc reads them. Lengths in tokens or values, nothing in bytes.
 
     ``family`` names the program that runs it. ``ffn`` is the feed-forward width; ``kv_heads`` < ``heads``
     means grouped-query attention; ``windows`` holds each layer's sliding window (None: full attention);
@@ -97,6 +97,21 @@ class DecoderSpec:
     def kind(self, layer: int) -> object:
         """What distinguishes a layer from others: its window, unless a family has more."""
         return self.window(layer)
+
+    @property
+    def generates(self) -> bool:
+        """Whether the model writes text token by token, with a cache."""
+        return True
+
+    @property
+    def scores_words(self) -> bool:
+        """Whether the head gives a score for each word of the vocabulary, at each token."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSpec(ModelSpec):
+    """A decoder-only language model."""
 
 
 @dataclass(frozen=True, slots=True)

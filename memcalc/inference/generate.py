@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.architectures.run import Run
 from memcalc.formats import Format
 from memcalc.inference.caches import cache_for
@@ -23,10 +24,16 @@ Base = Mapping[str, Size]
 """Bytes that live all the time, by component: weights, and the buffers of quantised kernels."""
 
 
-def forward_stages(program: Decoder, run: Run, base: Base, one_sequence: bool, one_token: bool) -> list[Stage]:
-    """One forward pass without a cache that gives all logits."""
+def forward_stages(program: Program, run: Run, base: Base, one_sequence: bool, one_token: bool) -> list[Stage]:
+    """One forward pass without a cache that gives all outputs."""
     tape = Tape(one_sequence, one_token)
-    parts = _pass(program, replace(run, cache=None, training=False), tape, "forward")
+    tape.grad_enabled = False
+    tape.begin("forward", "embedding")
+    run = replace(run, cache=None, training=False)
+    inputs = program.inputs(tape, run)
+    outputs = program.outputs(tape, inputs, run)
+    parts = segments(tape)
+    del inputs, outputs
     return [Stage("load", 0, dict(base), [], []), Stage("forward", 1, dict(base), parts, [])]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from memcalc.architectures.spec import DecoderSpec, State
+from memcalc.architectures.spec import ModelSpec, State
 
 Kind = Literal["full", "sliding", "latent", "recurrent", "cross", "shared"]
 
@@ -48,12 +48,12 @@ class CacheLayer:
 
 
 @lru_cache(maxsize=256)
-def layout(spec: DecoderSpec) -> tuple[CacheLayer, ...]:
+def layout(spec: ModelSpec) -> tuple[CacheLayer, ...]:
     """The cache of every layer of ``spec``, in order."""
     return tuple(_described(spec, layer) for layer in range(spec.layers))
 
 
-def _described(spec: DecoderSpec, layer: int) -> CacheLayer:
+def _described(spec: ModelSpec, layer: int) -> CacheLayer:
     """One head of keys and values of different widths is a latent vector and the rotated part beside it."""
     (heads, keys), (other, values) = spec.cache_shape(layer)
     window, states = spec.window(layer), spec.states(layer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.inference.cache_formats import grouped, plain
 from memcalc.inference.layout import layout, state_bytes, values_per_sequence, values_per_token
 from memcalc.inference.recurrent import notes as recurrent_notes
@@ -54,7 +54,7 @@ def _kernel(scheme: Scheme) -> list[str]:
     return notes
 
 
-def generation_report(question: Question, program: Decoder) -> dict[str, Any] | None:
+def generation_report(question: Question, program: Program) -> dict[str, Any] | None:
     """What a generation with transformers keeps: bytes a token and a sequence of the cache, and of the weights."""
     scenario = question.scenario
     if scenario.task == "train":

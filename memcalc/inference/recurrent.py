@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc.architectures.mamba import MambaSpec
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.quantisation import SAME
 from memcalc.scenario import SERVERS, Scenario
@@ -12,7 +12,7 @@ FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
 
 
-def check(scenario: Scenario, spec: DecoderSpec) -> None:
+def check(scenario: Scenario, spec: ModelSpec) -> None:
     """Refuse what has no program yet for a model with recurrent states."""
     if not spec.recurrent:
         return
@@ -42,7 +42,7 @@ def check(scenario: Scenario, spec: DecoderSpec) -> None:
         )
 
 
-def notes(spec: DecoderSpec) -> list[str]:
+def notes(spec: ModelSpec) -> list[str]:
     """What an estimate of such a model has to say."""
     if not spec.recurrent:
         return []

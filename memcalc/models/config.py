@@ -13,7 +13,7 @@ from typing import Any
 from memcalc.errors import ModelError
 from memcalc.models.composite import TEXT_PARTS, text_part
 from memcalc.models.description import ModelDescription
-from memcalc.models.reader import FIELD, shown
+from memcalc.models.reader import FIELD, Family, shown
 from memcalc.models.readers import FAMILIES
 
 LARGEST = 4 * 1024 * 1024
@@ -43,20 +43,20 @@ def describe(config: Any, name: str = "") -> ModelDescription:
         known = sorted({*FAMILIES, *TEXT_PARTS})
         raise ModelError(f"no program yet for model_type {shown(kind)}", f"{FIELD}.model_type", known)
     family = FAMILIES[kind]
-    head_note = () if outside else _head(config, family.head)
+    head_note = () if outside else _head(config, family)
     spec, assumptions = family.read(config)
     if config.get("quantization_config"):
         assumptions.append("quantization_config is ignored: weights are taken in the scenario's precision")
     return ModelDescription(name or kind, spec, "program", (*outside, *head_note, *assumptions), "config.json")
 
 
-def _head(config: Mapping[str, Any], usual: str) -> tuple[str, ...]:
-    """Check the head that ``architectures`` names: only language modelling has a program yet."""
-    named = config.get("architectures")
+def _head(config: Mapping[str, Any], family: Family) -> tuple[str, ...]:
+    """Check the head that ``architectures`` names: there must be a program for it."""
+    named, known = config.get("architectures"), family.heads or (family.head,)
     if not named:
-        return (f"architectures is not in the configuration: {usual} is taken",)
+        return (f"architectures is not in the configuration: {family.head} is taken",)
     if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-        raise ModelError("architectures must be a list of names", f"{FIELD}.architectures", [usual])
-    if named[0] == usual:
+        raise ModelError("architectures must be a list of names", f"{FIELD}.architectures", known)
+    if named[0] in known:
         return ()
-    raise ModelError(f"no program yet for the head of {shown(named[0])}", f"{FIELD}.architectures", [usual])
+    raise ModelError(f"no program yet for the head of {shown(named[0])}", f"{FIELD}.architectures", known)

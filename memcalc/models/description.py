@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.quantisation.weight import Weight
 
 Method = Literal["program", "nearest", "generic", "recorded", "traced"]
@@ -25,7 +25,7 @@ class ModelDescription:
     a GGUF file has them, if it was described by one."""
 
     name: str
-    spec: DecoderSpec
+    spec: ModelSpec
     method: Method = "program"
     assumptions: tuple[str, ...] = field(default=())
     source: str = ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcalc.architectures.layers import KNOWN_ACTIVATIONS
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ModelError
 
 FIELD = "model.config"
@@ -16,15 +16,17 @@ LARGEST = {"num_hidden_layers": 10_000}
 LARGEST_DIMENSION = 100_000_000
 
 
-Read = Callable[[Mapping[str, Any]], tuple[DecoderSpec, list[str]]]
+Read = Callable[[Mapping[str, Any]], tuple[ModelSpec, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one ``model_type`` is read, and the head that it usually has."""
+    """How one ``model_type`` is read, the head that it usually has, and all heads that have a program (none given: only
+    that one)."""
 
     read: Read
     head: str
+    heads: tuple[str, ...] = ()
 
 
 class Reader:
@@ -79,6 +81,27 @@ class Reader:
         if value not in KNOWN_ACTIVATIONS:
             raise ModelError(f"the activation {shown(value)} has no program yet", f"{FIELD}.{own}", KNOWN_ACTIVATIONS)
         return str(value)
+
+
+def named_head(config: Mapping[str, Any], usual: str) -> str:
+    """The head that ``architectures`` names (checked before), else the family's usual one."""
+    named = config.get("architectures")
+    return str(named[0]) if named else usual
+
+
+MOST_LABELS = 10_000_000
+
+
+def labels(config: Mapping[str, Any]) -> int:
+    """How many labels a classifier tells apart: transformers' own 2 where the configuration does not say."""
+    for name, value in (("num_labels", config.get("num_labels")), ("id2label", config.get("id2label"))):
+        if value is None:
+            continue
+        count = len(value) if isinstance(value, Mapping) else value
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= MOST_LABELS:
+            raise ModelError(f"{name} must say how many labels there are", f"{FIELD}.{name}")
+        return count
+    return 2
 
 
 def shown(value: Any) -> str:

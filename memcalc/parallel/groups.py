@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.tensors.tensor import Parameter
 
 ROOT = ""
@@ -28,7 +28,7 @@ class Group:
         return tuple(one for one in self.parameters if one.trainable)
 
 
-def groups(program: Decoder) -> dict[str, Group]:
+def groups(program: Program) -> dict[str, Group]:
     """The program's groups by label, blocks in order, the root last."""
     found = {}
     rest = list(program.parameters)

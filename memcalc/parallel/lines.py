@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.parallel.groups import groups
 from memcalc.parallel.shards import flat, pieces, rows
 from memcalc.parallel.strategy import formats, zero3_sizes
@@ -30,7 +30,7 @@ class Line:
     formula: str
 
 
-def weights(scenario: Scenario, program: Decoder, held: Standing) -> list[Line] | None:
+def weights(scenario: Scenario, program: Program, held: Standing) -> list[Line] | None:
     """The lines of the weights; None where every parameter stands as it is."""
     parallel = scenario.parallel
     if parallel.shards == "fsdp2":
@@ -42,7 +42,7 @@ def weights(scenario: Scenario, program: Decoder, held: Standing) -> list[Line] 
     return None
 
 
-def gradients(scenario: Scenario, program: Decoder, held: Standing, size: int) -> list[Line] | None:
+def gradients(scenario: Scenario, program: Program, held: Standing, size: int) -> list[Line] | None:
     """The lines of ``size`` bytes of gradients, those between micro-batches or at the step; None where each parameter
     has its own."""
     parallel = scenario.parallel
@@ -79,7 +79,7 @@ def _line(name: str, component: str, op: str, size: int, formula: str) -> Line:
     return Line(name, component, op, (), "", 1, size, formula)
 
 
-def _flat_weights(parallel: Parallel, program: Decoder) -> Iterator[Line]:
+def _flat_weights(parallel: Parallel, program: Program) -> Iterator[Line]:
     trained = [one for one in program.parameters if one.trainable]
     if trained:
         fmt, values = trained[0].format, flat(trained, parallel.data).values
@@ -96,7 +96,7 @@ def _whole(one: Parameter) -> Line:
                 f"{one.repeat:,} × {product} × {one.format.size} B")  # fmt: skip
 
 
-def _pieces(parallel: Parallel, program: Decoder) -> Iterator[Line]:
+def _pieces(parallel: Parallel, program: Program) -> Iterator[Line]:
     """Shards, and what stays whole beside its shard."""
     n, limit = parallel.data, zero3_sizes(parallel, program).persistent
     trained = [one for one in program.parameters if one.trainable]
@@ -113,7 +113,7 @@ def _pieces(parallel: Parallel, program: Decoder) -> Iterator[Line]:
                        rounded(values * one.format.size), f"{one.count:,} / {n} × {one.format.size} B")  # fmt: skip
 
 
-def _fsdp2_shards(scenario: Scenario, program: Decoder) -> Iterator[Line]:
+def _fsdp2_shards(scenario: Scenario, program: Program) -> Iterator[Line]:
     n, kept = scenario.parallel.data, formats(scenario.parallel, scenario.precision)
     for group in groups(program).values():
         for one in group.parameters:
@@ -133,7 +133,7 @@ def _fsdp2_shards(scenario: Scenario, program: Decoder) -> Iterator[Line]:
             )
 
 
-def _fsdp2_gradients(scenario: Scenario, program: Decoder) -> Iterator[Line]:
+def _fsdp2_gradients(scenario: Scenario, program: Program) -> Iterator[Line]:
     n, kept = scenario.parallel.data, formats(scenario.parallel, scenario.precision)
     for group in groups(program).values():
         if group.trained:

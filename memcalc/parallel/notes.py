@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.parallel.zero import reduce_bucket
 from memcalc.parallel.zero3 import REUSE, Sizes
 from memcalc.training.notes import GUESSED
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from memcalc.question import Question
 
 
-def parallel_notes(question: Question, program: Decoder) -> list[str]:
+def parallel_notes(question: Question, program: Program) -> list[str]:
     """The assumptions, each a sentence; none for one card."""
     scenario = question.scenario
     parallel = scenario.parallel

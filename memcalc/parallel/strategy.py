@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.parallel import ddp, fsdp2, shards, zero, zero3
 from memcalc.parallel.groups import groups
 from memcalc.scenario import Parallel, Training
@@ -32,7 +32,7 @@ def formats(parallel: Parallel, precision: str) -> fsdp2.Formats:
     return fsdp2.Formats(wide, wide) if usual.autocast or usual.master else fsdp2.Formats()
 
 
-def watch(parallel: Parallel, precision: str, settings: Training, program: Decoder) -> Watch | None:
+def watch(parallel: Parallel, precision: str, settings: Training, program: Program) -> Watch | None:
     """Who looks on."""
     if parallel.shards == "ddp" and parallel.bucket_view:
         return ddp.BucketViews()
@@ -51,7 +51,7 @@ def watch(parallel: Parallel, precision: str, settings: Training, program: Decod
     return None
 
 
-def _zero(parallel: Parallel, settings: Training, program: Decoder) -> zero.Zero:
+def _zero(parallel: Parallel, settings: Training, program: Program) -> zero.Zero:
     trained = [one for one in program.parameters if one.trainable]
     return zero.Zero(
         stage=1 if parallel.shards == "zero1" else 2,
@@ -64,17 +64,17 @@ def _zero(parallel: Parallel, settings: Training, program: Decoder) -> zero.Zero
     )
 
 
-def zero3_sizes(parallel: Parallel, program: Decoder) -> zero3.Sizes:
+def zero3_sizes(parallel: Parallel, program: Program) -> zero3.Sizes:
     """Stage 3's bucket sizes for this model."""
     hidden = program.spec.hidden
     return zero3.Sizes.of(parallel.buckets, zero.reduce_bucket(parallel.buckets, hidden), hidden)
 
 
-def _zero3(parallel: Parallel, program: Decoder) -> zero3.Zero3:
+def _zero3(parallel: Parallel, program: Program) -> zero3.Zero3:
     return zero3.Zero3(groups(program), zero3_sizes(parallel, program))
 
 
-def held(parallel: Parallel, precision: str, settings: Training, program: Decoder) -> Standing:
+def held(parallel: Parallel, precision: str, settings: Training, program: Program) -> Standing:
     """What stands beside the activations of one rank."""
     if parallel.shards == "fsdp2":
         return _fsdp2(parallel, precision, settings, program)
@@ -87,7 +87,7 @@ def held(parallel: Parallel, precision: str, settings: Training, program: Decode
     return usual
 
 
-def _fsdp2(parallel: Parallel, precision: str, settings: Training, program: Decoder) -> Standing:
+def _fsdp2(parallel: Parallel, precision: str, settings: Training, program: Program) -> Standing:
     found, n, kept = groups(program), parallel.data, formats(parallel, precision)
     weights = fsdp2.shard_bytes(found, n, kept)
     gradients = fsdp2.gradient_bytes(found, n, kept)
@@ -101,7 +101,7 @@ def _fsdp2(parallel: Parallel, precision: str, settings: Training, program: Deco
     return Standing(buffer_bytes(program), 0, False, 0, 0, nothing, host=away)
 
 
-def _deepspeed(parallel: Parallel, precision: str, settings: Training, program: Decoder) -> Standing:
+def _deepspeed(parallel: Parallel, precision: str, settings: Training, program: Program) -> Standing:
     """ZeRO: the optimizer steps flat tensors in the master's format, fp32 unless everything is in bf16."""
     trained = [one for one in program.parameters if one.trainable]
     fmt = TRAINING[precision].weights

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.scenario import Scenario
 
@@ -22,7 +22,7 @@ SEQUENCE = ("llama",)
 """Families whose program divides hidden states by length too (Llama, Mistral, Qwen and others of Llama's form)."""
 
 
-def split(spec: DecoderSpec, cards: int) -> DecoderSpec:
+def split(spec: ModelSpec, cards: int) -> ModelSpec:
     """One card's part of ``spec``. Key heads are divided as far as they go, then copied; the vocabulary is padded."""
     if cards == 1:
         return spec
@@ -53,7 +53,7 @@ def split(spec: DecoderSpec, cards: int) -> DecoderSpec:
     )
 
 
-def check(scenario: Scenario, spec: DecoderSpec) -> None:
+def check(scenario: Scenario, spec: ModelSpec) -> None:
     """Refuse what tensor parallelism is not built for here."""
     if scenario.parallel.tensor == 1:
         return

@@ -37,6 +37,8 @@ def whole_run(
     if (scenario.get("task") or "infer") != "train":
         raise ScenarioError("the rest of a run belongs to training", "task", ["train"])
     asked = understood(scenario, allow_files)
+    if (rest.generation or rest.preference) and not Question.read(asked, allow_files=allow_files).model.spec.generates:
+        raise ScenarioError("the model writes no text: it has no samples, no DPO and no GRPO", "model")
     stepped = _step(asked, rest)
     step = estimate(stepped, allow_files, machine)
     notes = ["composed of estimates, not traced: each moment has a range"]
@@ -110,12 +112,14 @@ def _evaluation(asked: Json, rest: Rest, standing: Standing, allow_files: bool) 
         _activity(asked, one, rest.evaluation, allow_files, runtime="forward", prompt_tokens=length, logits="all")[0]
         for one in _formats(asked)
     )
-    vocab = Question.read(asked, allow_files=allow_files).model.spec.vocab
-    loss = 8 * rest.evaluation * length * vocab
-    how = (
-        f"a forward pass of {rest.evaluation} × {length:,} tokens ({span(narrow, wide)}), and up to "
-        f"{binary(loss)} for the loss: 8 bytes × {rest.evaluation * length:,} tokens × {vocab:,} of the vocabulary"
-    )
+    spec = Question.read(asked, allow_files=allow_files).model.spec
+    how = f"a forward pass of {rest.evaluation} × {length:,} tokens ({span(narrow, wide)})"
+    loss = 8 * rest.evaluation * length * spec.vocab if spec.scores_words else 0
+    if loss:
+        how += (
+            f", and up to {binary(loss)} for the loss: 8 bytes × {rest.evaluation * length:,} tokens × "
+            f"{spec.vocab:,} of the vocabulary"
+        )
     low, high = min(narrow, wide), max(narrow, wide) + loss
     return [_moment("evaluation", "evaluation", standing, low, high, how, "transformers, Trainer.evaluation_loop")]
 

@@ -9,14 +9,14 @@ ggml's allocator packs the graph: published logs have 1 to 3 at the head and 4 t
 
 from __future__ import annotations
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 
 FP32, FP16 = 4, 2
 AT_HEAD, IN_BLOCK = 2, 5
 """Hidden states of all tokens that lie beside the logits, and beside the scores."""
 
 
-def compute_buffer(spec: DecoderSpec, cells: int, ubatch: int, flash: bool) -> int:
+def compute_buffer(spec: ModelSpec, cells: int, ubatch: int, flash: bool) -> int:
     """Bytes of the buffer on the card for ``cells`` of cache and ``ubatch`` tokens at once.
 
     >>> from memcalc.models import describe
@@ -39,7 +39,7 @@ def compute_buffer(spec: DecoderSpec, cells: int, ubatch: int, flash: bool) -> i
     return max(head, block)
 
 
-def host_buffer(spec: DecoderSpec, cells: int, ubatch: int) -> int:
+def host_buffer(spec: ModelSpec, cells: int, ubatch: int) -> int:
     """Bytes of the buffer on the host: the mask and the embedded tokens that are handed to the card.
 
     Published: 132.01 MiB (Qwen3-Coder-30B-A3B, 65,536 cells), 76.01 and 68.01 MiB (GLM-4-32B, Qwen3-30B-A3B,

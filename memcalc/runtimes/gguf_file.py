@@ -8,7 +8,7 @@ from functools import lru_cache
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.listing import listing
 from memcalc.architectures.programs import PROGRAMS
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.formats import Format
 from memcalc.models.description import StoredWeights
 from memcalc.quantisation.gguf import Traits, tensor_bytes, types
@@ -64,7 +64,7 @@ class GgufFile:
         )
 
 
-def traits_of(spec: DecoderSpec) -> Traits:
+def traits_of(spec: ModelSpec) -> Traits:
     """What the mixtures' rules ask of a model."""
     family = "falcon" if spec.family.startswith("falcon") else spec.family
     experts = int(getattr(spec, "experts", 1))
@@ -72,7 +72,7 @@ def traits_of(spec: DecoderSpec) -> Traits:
 
 
 @lru_cache(maxsize=256)
-def gguf_file(spec: DecoderSpec, mixture: str) -> GgufFile:
+def gguf_file(spec: ModelSpec, mixture: str) -> GgufFile:
     """The file of ``spec`` in ``mixture``."""
     program = PROGRAMS[spec.family](spec, Maker(Format.BF16))
     found = []

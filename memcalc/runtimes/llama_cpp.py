@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.hardware.fit import Device
 from memcalc.inference.cache_formats import ggml
@@ -136,7 +136,7 @@ def file_of(question: Question) -> GgufFile:
     return gguf_file(question.model.spec, mixture)
 
 
-def buffers(spec: DecoderSpec, file: GgufFile, setup: Setup) -> Buffers:
+def buffers(spec: ModelSpec, file: GgufFile, setup: Setup) -> Buffers:
     """The three buffers, on the card and on the host.
 
     Of n layers on the card the output side is the first to go there; then the last blocks. The token embedding stays on
@@ -165,7 +165,7 @@ def buffers(spec: DecoderSpec, file: GgufFile, setup: Setup) -> Buffers:
     return Buffers(model, cache, compute, host_model, host_cache, host_buffer(spec, setup.cells, setup.n_ubatch))
 
 
-def _cells(spec: DecoderSpec, setup: Setup) -> list[tuple[CacheLayer, int]]:
+def _cells(spec: ModelSpec, setup: Setup) -> list[tuple[CacheLayer, int]]:
     """Each layer of the cache with its cells: a sliding window, the tokens in flight, rounded up, for each sequence
     [llama-kv-cache-iswa.cpp]."""
     found = []
@@ -219,7 +219,7 @@ def _usual(question: Question) -> int:
     return question.model.spec.max_positions
 
 
-def _fitted(question: Question, spec: DecoderSpec, file: GgufFile, setup: Setup, room: int) -> tuple[Setup, list[str]]:
+def _fitted(question: Question, spec: ModelSpec, file: GgufFile, setup: Setup, room: int) -> tuple[Setup, list[str]]:
     """The automatic fit: what was not given is reduced until 1 GiB stays free, first the context (to no less than
     4,096 tokens), then the layers on the card."""
     given = question.scenario.inference.server
@@ -247,7 +247,7 @@ def _fitted(question: Question, spec: DecoderSpec, file: GgufFile, setup: Setup,
     return setup, notes
 
 
-def _log(report: dict[str, object], setup: Setup, spec: DecoderSpec) -> list[str]:
+def _log(report: dict[str, object], setup: Setup, spec: ModelSpec) -> list[str]:
     """The lines that llama.cpp would print."""
 
     def mib(name: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.listing import listing
+from memcalc.architectures.program import Program
 from memcalc.inference.layout import layout
 from memcalc.question import Question
 from memcalc.runtimes.llama_cpp import file_of
@@ -23,7 +23,7 @@ WORDS = {
 }  # fmt: skip
 
 
-def named_parts(question: Question, program: Decoder, served: Served) -> Iterator[Part]:
+def named_parts(question: Question, program: Program, served: Served) -> Iterator[Part]:
     """The parts; their bytes sum to what the runtime holds in weights, cache and buffer."""
     runtime = str(served.report["name"])
     yield from _weights(question, program, served)
@@ -34,7 +34,7 @@ def named_parts(question: Question, program: Decoder, served: Served) -> Iterato
     yield what, "temporary", what, runtime, served.buffer[1]
 
 
-def _weights(question: Question, program: Decoder, served: Served) -> Iterator[Part]:
+def _weights(question: Question, program: Program, served: Served) -> Iterator[Part]:
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     if question.scenario.inference.runtime in ("llama.cpp", "ollama"):
         first = question.model.spec.layers + 1 - int(served.settings["gpu_layers"])

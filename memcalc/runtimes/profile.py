@@ -3,7 +3,7 @@ house of sequences. Servers measure it and plan around it; here it is estimated.
 
 from __future__ import annotations
 
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.runtimes.served import Term
 
 SAMPLER = 40
@@ -14,7 +14,7 @@ SPREAD = 0.5
 """How far the real peak may lie from the estimate, as a share of it: kernels, fusion and versions differ (assumed)."""
 
 
-def activation(spec: DecoderSpec, tokens: int, sequences: int, size: int, vocab: int) -> Term:
+def activation(spec: ModelSpec, tokens: int, sequences: int, size: int, vocab: int) -> Term:
     """Bytes of the trial run: ``tokens`` in one forward pass with values of ``size`` bytes, or ``sequences`` sampled at
     once, whichever is more. In the feed-forward gate and up, their product and the hidden states are alive, residual
     and input beside them. ``spec`` is one card's part; ``vocab`` the whole vocabulary, whose logits every card has."""

@@ -23,13 +23,13 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICE = torch.device("meta")
 """The fake GPU."""
 
-# The usual head of a family whose configuration names none.
+# The usual head of a family whose configuration names none: encoders can also be had as decoders, not the reverse.
 _AUTO_HEADS = (
-    "AutoModelForCausalLM",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSpeechSeq2Seq",
-    "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
+    "AutoModelForCausalLM",
+    "AutoModelForImageClassification",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.scenario import Scenario, Training
 from memcalc.tensors.tape import Size
 from memcalc.training.optimizers.eight_bit import managed_bytes
@@ -48,7 +48,7 @@ def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
     return peak * (1000 - share) // 1000, peak * (1000 + share) // 1000
 
 
-def training_notes(question: Question, program: Decoder) -> list[str]:
+def training_notes(question: Question, program: Program) -> list[str]:
     """The assumptions behind the training settings, each a sentence."""
     settings = question.scenario.training
     notes = []
@@ -73,7 +73,7 @@ def training_notes(question: Question, program: Decoder) -> list[str]:
     return notes
 
 
-def _method(question: Question, settings: Training, program: Decoder) -> list[str]:
+def _method(question: Question, settings: Training, program: Program) -> list[str]:
     notes = []
     if settings.method == "head" and question.model.spec.tied:
         notes.append("the head is tied to the embedding: that table is trained, in both places")
@@ -100,7 +100,7 @@ def _method(question: Question, settings: Training, program: Decoder) -> list[st
     return notes
 
 
-def _optimizer(settings: Training, program: Decoder) -> list[str]:
+def _optimizer(settings: Training, program: Program) -> list[str]:
     name = settings.optimizer
     if name.startswith("paged"):
         counts = [one.count for one in program.parameters if one.trainable for _ in range(one.repeat)]

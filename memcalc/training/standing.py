@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Program
 from memcalc.formats import Format
 from memcalc.scenario import Training
 from memcalc.tensors.tape import BLOCK, rounded
@@ -61,12 +61,12 @@ class Standing:
         )
 
 
-def weight_bytes(program: Decoder) -> int:
+def weight_bytes(program: Program) -> int:
     """Parameters and buffers on the device, each rounded to the allocator's block."""
     return sum(one.bytes() * one.repeat for one in program.parameters) + buffer_bytes(program)
 
 
-def buffer_bytes(program: Decoder) -> int:
+def buffer_bytes(program: Program) -> int:
     """Buffers on the device, each rounded to the allocator's block."""
     total = 0
     for _, shape, fmt in program.buffers():
@@ -88,14 +88,14 @@ def clip_bytes(trained: Sequence[Parameter]) -> int:
     return number * BLOCK + int(rounded(number * Format.FP32.size)) + BLOCK if number else 0
 
 
-def step_options(program: Decoder, settings: Training) -> Mapping[str, Any]:
+def step_options(program: Program, settings: Training) -> Mapping[str, Any]:
     """The optimizer's options, with what some take from the model: the values of a head's matrix (Adam-mini)."""
     if settings.optimizer != "adam-mini":
         return settings.optimizer_options
     return {**settings.optimizer_options, "head_values": program.spec.hidden**2 // program.spec.heads}
 
 
-def standing(program: Decoder, settings: Training, precision: Precision) -> Standing:
+def standing(program: Program, settings: Training, precision: Precision) -> Standing:
     """Weigh the program's parameters under ``settings``, on one device."""
     trained = [one for one in program.parameters if one.trainable]
     halves = [one for one in trained if one.format.is_half]

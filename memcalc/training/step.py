@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from memcalc.architectures.decoder import Decoder
+from memcalc.architectures.program import Inputs, Program
 from memcalc.architectures.run import Run
-from memcalc.formats import Format
 from memcalc.scenario import Training
 from memcalc.stages import Stage
 from memcalc.tensors.autograd import Autocast, backward
-from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Tensor
 from memcalc.tensors.timeline import Segment, segments
@@ -37,19 +35,16 @@ class Micro:
         return Micro(*([one.sums() for one in part] for part in (self.before, self.forward, self.backward)))
 
 
-def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, accumulate: bool) -> list[Micro]:
+def micro_batches(program: Program, run: Run, precision: Precision, tape: Tape, accumulate: bool) -> list[Micro]:
     """Run the program: the first micro-batch, and one more that adds to its gradients if ``accumulate``."""
     for parameter in program.parameters:
         parameter.uses, parameter.grad, parameter.buffer = 0, None, None
     marks: list[int] = []
-    ids = _tokens(tape, run, "input ids")
-    labels = _tokens(tape, run, "labels")
-    if run.padded:
-        run = replace(run, padding=_tokens(tape, run, "padding mask"))
+    inputs = program.inputs(tape, run)
     for _ in range(2 if accumulate else 1):
         marks.append(len(tape.sections))
         tape.begin("forward", "embedding")
-        loss = _forward(program, run, precision, tape, ids, labels)
+        loss = _forward(program, run, precision, tape, inputs)
         backward(tape, loss)
         del loss
         if tape.watch is not None:
@@ -72,15 +67,9 @@ def micro_batches(program: Decoder, run: Run, precision: Precision, tape: Tape, 
     return micros
 
 
-def _tokens(tape: Tape, run: Run, name: str) -> Tensor:
-    ids = fresh(tape, (run.batch, run.length), Format.INT64, name)
-    ids.storage.record.name, ids.storage.record.fixed = name, True
-    return ids
-
-
-def _forward(program: Decoder, run: Run, precision: Precision, tape: Tape, ids: Tensor, labels: Tensor) -> Tensor:
+def _forward(program: Program, run: Run, precision: Precision, tape: Tape, inputs: Inputs) -> Tensor:
     tape.autocast = Autocast(precision.autocast) if precision.autocast else None
-    loss = program.loss(tape, ids, labels, run)
+    loss = program.loss(tape, inputs, run)
     tape.autocast = None
     return loss
 

@@ -17,6 +17,7 @@ from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
 SOURCES = ("Known model", "Any size")
+READS = "reads all tokens at once and writes none: it is used in one pass."
 USUAL_CARD = "16 GB card"
 USUAL_SIZE = 7 * 10**9
 
@@ -68,6 +69,8 @@ class Controls:
         if settings.shortened:
             limit = f"{settings.model} can read {settings.longest:,} tokens at most: so many are taken."
             said.append(("load", limit))
+        if not settings.generates:
+            said.append(("inference", f"{settings.model} {READS}"))
         return said
 
     def remark(self, settings: Settings, refusals: list[MemcalcError]) -> None:
@@ -138,7 +141,7 @@ def _drawn() -> Controls:
         values |= _training()
     with controls.group("inference", "Inference"), _pairs():
         values["infer"] = _explained("Precision", options.INFERENCE_PRECISIONS, "infer")
-        values["new"] = _ladder("New tokens", options.NEW_TOKENS, 128, "new")
+        values["new"] = _new_tokens(values)
     complaint = links.size_complaint(values.get("exact") or "")
     if complaint:
         controls.complain("model", complaint)
@@ -175,6 +178,7 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         free=own_card.size_of(values.get("free")),
         reserve=own_card.size_of(values.get("reserve")) or 0,
         longest=catalogues.longest(model),
+        generates=catalogues.generates(model),
     )
 
 
@@ -190,6 +194,12 @@ def _model() -> dict[str, Any]:
     exact = st.text_input("… or exactly", key="exact", bind=LINK, placeholder="6.74B", max_chars=24, help=HELP["exact"],
                           on_change=redraw.whole)  # fmt: skip
     return {"source": source, "size": size, "exact": exact}
+
+
+def _new_tokens(values: Mapping[str, Any]) -> int:
+    """Where the chosen model writes nothing, the slider is seen and cannot be moved."""
+    reads = values["source"] == SOURCES[0] and not catalogues.generates(values["model"])
+    return _ladder("New tokens", options.NEW_TOKENS, 128, "new", disabled=reads)
 
 
 def _forget_exact() -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from memcalc.models import catalogue
 from memcalc.scenario.choices import accepted, known_values
 from memcalc.scenario.paths import Json, get, put
 
-__all__ = ["FOLDED", "Json", "Setting", "accepted", "fill", "get", "known_values", "put", "set_in"]
+__all__ = ["FOLDED", "Json", "Setting", "accepted", "fill", "generates", "get", "known_values", "put", "set_in"]
 
 
 def _always(_scenario: Json) -> bool:
@@ -86,6 +87,12 @@ class Setting:
         if self.kind == "switch":
             return ["true", "false"]
         return [self.name(value) for value in self.values()]
+
+
+def generates(scenario: Json) -> bool:
+    """Whether the scenario's model writes text; else it has no runtimes to choose from, and no cache."""
+    model = scenario.get("model")
+    return not isinstance(model, str) or catalogue.describe(model).spec.generates
 
 
 FOLDED = frozenset({"More memory savers", "Many GPUs", "Details of the step"})

@@ -33,7 +33,7 @@ def tokens(scenario: Mapping[str, Any]) -> int:
     if scenario.get("task") == "train":
         return int(batch) * int(scenario.get("seq_len") or 0)
     inference = scenario.get("inference") or {}
-    return int(batch) * (int(inference.get("prompt_tokens") or 0) + int(inference.get("new_tokens") or 0) - 1)
+    return int(batch) * (int(inference.get("prompt_tokens") or 0) + max(int(inference.get("new_tokens") or 0) - 1, 0))
 
 
 def _shared(scenario: Mapping[str, Any]) -> bool:

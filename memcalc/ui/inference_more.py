@@ -33,10 +33,12 @@ def below(scenario: Json, run: Run) -> None:
         if place.open:
             with place:
                 _table(scenario)
-    place = st.expander("The cache as it grows", icon=":material/show_chart:", key="cache-curves", on_change="rerun")
-    if place.open:
-        with place:
-            _curves(scenario, run)
+    if (run.estimate.get("runtime") or {}).get("name") != "forward":  # one pass keeps no cache
+        place = st.expander("The cache as it grows", icon=":material/show_chart:", key="cache-curves",
+                            on_change="rerun")  # fmt: skip
+        if place.open:
+            with place:
+                _curves(scenario, run)
     log = (run.estimate.get("runtime") or {}).get("log")
     if log:
         with st.expander("What its log would say", icon=":material/terminal:", key="log"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc.ui import options
-from memcalc.ui.form import Json, Setting, get
+from memcalc.ui.form import Json, Setting, generates, get
 from memcalc.ui.parallel_settings import SPLITS
 from memcalc.ui.training_settings import ATTENTION_LINES
 
@@ -64,7 +64,8 @@ def _other_weights(scenario: Json) -> bool:
 
 LOAD = (
     Setting("runtime", "Runtime", "inference.runtime", "choice", "transformers",
-            "What runs the model: it decides how cache and working memory are taken.", lines=RUNTIMES, compared=()),
+            "What runs the model: it decides how cache and working memory are taken.", lines=RUNTIMES, compared=(),
+            when=generates),
     Setting("batch", "Sequences at once", "batch", "ladder", 1,
             "How many conversations or documents are answered together.", options.BATCHES),
     Setting("seq", "Prompt tokens", "inference.prompt_tokens", "ladder", 2048,

@@ -99,6 +99,10 @@ def _model() -> str | int:
 
 def _lesson(number: int, lesson: Lesson, model: str | int, presenting: bool) -> None:
     """The lesson as far as the reader has come."""
+    if not catalogues.generates(model):
+        said = f"The lessons are about models that write text; {model} only reads. Choose another model above."
+        st.info(plain(said), icon=":material/info:")
+        return
     step = learn_state.step()
     idea = "" if presenting and step == "figure" else lesson.idea  # the figure needs the room
     st.html(html.head(number, lesson.title, idea, 1 if presenting else 2))

@@ -23,11 +23,17 @@ class Settings:
     free: int | None = None  # bytes that are free on the card now, in place of its capacity
     reserve: int = 0  # bytes to keep free
     longest: int | None = None  # tokens that the model has learned positions for, where that is a limit
+    generates: bool = True  # whether the model writes text; else it is used in one pass
 
     @property
     def shortened(self) -> bool:
         """Whether the model cannot read as many tokens as were chosen."""
-        return self.longest is not None and self.seq_len + self.new_tokens - 1 > self.longest
+        return self.longest is not None and self.seq_len + self._more > self.longest
+
+    @property
+    def _more(self) -> int:
+        """Tokens beside the prompt that the model needs positions for."""
+        return self.new_tokens - 1 if self.generates else 0
 
     def _reachable(self, more: int = 0) -> int:
         """The chosen length, or what the model's learned positions leave beside ``more`` new tokens."""
@@ -61,13 +67,12 @@ class Settings:
         }
 
     def inference(self) -> dict[str, Any]:
-        """The inference scenario: the same model, as many sequences, prompts of the same length."""
+        """The inference scenario: the same model, as many sequences, prompts of the same length; one pass where the
+        model writes nothing."""
+        use = {"new_tokens": self.new_tokens} if self.generates else {"runtime": "forward", "new_tokens": 0}
         return {
             **self._common(),
             "task": "infer",
             "precision": self.inference_precision,
-            "inference": {
-                "prompt_tokens": self._reachable(self.new_tokens - 1),
-                "new_tokens": self.new_tokens,
-            },
+            "inference": {"prompt_tokens": self._reachable(self._more), **use},
         }

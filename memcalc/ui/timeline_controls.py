@@ -43,7 +43,7 @@ def _drawn() -> Controls:
             values["seq"] = controls._ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
             with _more("Inference settings"), drawn.group("inference"):
                 values["infer"] = controls._explained("Precision", options.INFERENCE_PRECISIONS, "infer")
-                values["new"] = controls._ladder("New tokens", options.NEW_TOKENS, 128, "new")
+                values["new"] = controls._new_tokens(values)
     # A word about a setting has the whole width, and is seen even if its button is closed.
     below = st.container(gap="small")
     drawn.places |= dict.fromkeys((*drawn.places, "training", "inference"), below)

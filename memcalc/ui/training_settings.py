@@ -7,7 +7,7 @@ from typing import Any
 from memcalc.scenario import OPTIMIZER_OPTIONS
 from memcalc.training.optimizers import IMPLEMENTATIONS
 from memcalc.ui import options, parallel_settings
-from memcalc.ui.form import Json, Setting, get, known_values
+from memcalc.ui.form import Json, Setting, generates, get, known_values
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 ACCUMULATION = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -91,9 +91,9 @@ SAVERS = (
     Setting("attention", "Attention kernel", "attention", "choice", "sdpa",
             "A wish: where it cannot run, the next one is taken, and said.", lines=ATTENTION_LINES),
     Setting("loss", "Fused loss", "training.loss", "switch", "standard",
-            "Logits are never written out as a whole.", wish="fused"),
+            "Logits are never written out as a whole.", wish="fused", when=generates),
     Setting("liger", "Liger kernels", "training.liger", "switch", False,
-            "Fused norms, rotations, activations and loss."),
+            "Fused norms, rotations, activations and loss.", when=generates),
     Setting("offload", "Activations in main memory", "training.activation_offload", "switch", False,
             "What is kept for the backward pass waits in the computer's own memory."),
 )  # fmt: skip

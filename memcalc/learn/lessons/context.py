@@ -6,7 +6,7 @@ from typing import Final
 
 from memcalc import units
 from memcalc.architectures.latent import LatentSpec
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import MemcalcError
 from memcalc.learn.case import Case, Json, ask, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
@@ -38,17 +38,17 @@ def inference(case: Case, tokens: int) -> Json:
     return case.infer(tokens)
 
 
-def described(case: Case) -> DecoderSpec:
+def described(case: Case) -> ModelSpec:
     """The model's sizes."""
     return describe({"parameters": case.model} if isinstance(case.model, int) else case.model).spec
 
 
-def cached(spec: DecoderSpec) -> int:
+def cached(spec: ModelSpec) -> int:
     """Bytes that the cache keeps for each token: keys and values of every block, as the model code stores them."""
     return VALUE * sum(heads * size for layer in range(spec.layers) for heads, size in spec.cache_shape(layer))
 
 
-def unshared(spec: DecoderSpec) -> int:
+def unshared(spec: ModelSpec) -> int:
     """The same if every head kept keys and values of its own (Vaswani et al., arXiv 1706.03762)."""
     values = spec.value_dim if isinstance(spec, LatentSpec) else spec.head_dim
     return VALUE * spec.layers * spec.heads * (spec.head_dim + values)
@@ -108,7 +108,7 @@ def show(case: Case) -> Shown:
     )  # fmt: skip
 
 
-def _formula(case: Case, spec: DecoderSpec, tokens: int) -> tuple[Term, ...]:
+def _formula(case: Case, spec: ModelSpec, tokens: int) -> tuple[Term, ...]:
     eager, flash = (activations(case, tokens, name) for name in BOTH)
     one = (eager - flash) / (spec.layers * spec.heads * tokens * tokens)
     return (
@@ -121,13 +121,13 @@ def _formula(case: Case, spec: DecoderSpec, tokens: int) -> tuple[Term, ...]:
     )  # fmt: skip
 
 
-def _heads(spec: DecoderSpec) -> str:
+def _heads(spec: ModelSpec) -> str:
     if isinstance(spec, LatentSpec):
         return "one latent vector"
     return f"{spec.kv_heads}"
 
 
-def _rules(case: Case, spec: DecoderSpec) -> tuple[Rule, ...]:
+def _rules(case: Case, spec: ModelSpec) -> tuple[Rule, ...]:
     half, whole, eager = growth(case, "eager")
     flash = growth(case, "flash")[2]
     less = unshared(spec) / cached(spec)
@@ -173,7 +173,7 @@ def maps(case: Case) -> tuple[Table, ...]:
     )  # fmt: skip
 
 
-def _kind(spec: DecoderSpec) -> str:
+def _kind(spec: ModelSpec) -> str:
     if isinstance(spec, LatentSpec):
         return "latent"
     if spec.kv_heads == spec.heads:

@@ -17,7 +17,7 @@ from typing import Any
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.listing import listing
 from memcalc.architectures.programs import PROGRAMS
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ModelError
 from memcalc.formats import Format
 from memcalc.models import config
@@ -122,7 +122,7 @@ def _weight(one: Tensor) -> Weight:
     return Weight(one.name, kind, _layer(one.name), rows, columns, copies)
 
 
-def _check(spec: DecoderSpec, tensors: Sequence[Tensor]) -> None:
+def _check(spec: ModelSpec, tensors: Sequence[Tensor]) -> None:
     """Refuse a file whose tensors are not the program's, block by block."""
     wanted = _counts(listing(PROGRAMS[spec.family](spec, Maker(Format.BF16))))
     found = _counts(_weight(one) for one in tensors if not BESIDE.search(one.name))

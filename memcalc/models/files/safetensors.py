@@ -17,7 +17,7 @@ from typing import Any
 
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.programs import PROGRAMS
-from memcalc.architectures.spec import DecoderSpec
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ModelError
 from memcalc.formats import Format
 from memcalc.models import config
@@ -89,7 +89,7 @@ def _read(stamps: tuple[tuple[str, int], ...]) -> ModelDescription:
     return replace(described, assumptions=notes, source=f"config.json and headers of {files[0].parent.name}")
 
 
-def _agreement(spec: DecoderSpec, counts: Counter[str], head: bool) -> list[str]:
+def _agreement(spec: ModelSpec, counts: Counter[str], head: bool) -> list[str]:
     """What the headers say about the program: as many values, or ModelError."""
     total = sum(counts.values())
     said = ", ".join(f"{count:,} in {name}" for name, count in counts.most_common())

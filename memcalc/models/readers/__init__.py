@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memcalc.models.reader import Family
 from memcalc.models.readers import (
+    bert,
     bloom,
     cohere,
     deepseek,
@@ -57,6 +58,7 @@ FAMILIES: dict[str, Family] = {
     **gptj.FAMILIES,
     **falcon.FAMILIES,
     **variants.FAMILIES,
+    **bert.FAMILIES,
 }
 
 __all__ = ["FAMILIES"]

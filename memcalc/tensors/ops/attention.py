@@ -21,10 +21,12 @@ Kernel = Literal["flash", "efficient", "math"]
 
 @dataclass(frozen=True, slots=True)
 class AttentionCall:
-    """What decides the kernel, besides the tensors: the preference and the card's compute capability."""
+    """What decides the kernel, besides the tensors: the preference and the card's compute capability; ``causal``: each
+    token sees those before it (or all see all, as in an encoder and in cross-attention)."""
 
     preference: str = "sdpa"
     capability: float = 8.0
+    causal: bool = True
 
 
 def output_copies(kernel: Kernel, head_dim: int, one_token: bool, by_head: bool = False) -> bool:
@@ -80,7 +82,7 @@ def attend(
             mask = to(mask, fmt)
     kernel = chosen_kernel(query.format, query.shape[-1], grouped, mask is not None, call, value.shape[-1])
     if kernel == "math":
-        return _math(query, key, value, mask, grouped, dense or grouped, p, by_head)
+        return _math(query, key, value, mask, grouped, dense or grouped, p, by_head, call.causal)
     return _fused(query, key, value, mask, kernel)
 
 
@@ -151,6 +153,7 @@ def _math(
     dense: bool,
     p: float,
     by_head: bool,
+    causal: bool,
 ) -> Tensor:
     """The composite that remains [_scaled_dot_product_attention_math]: 16-bit inputs are computed in fp32,
     autocast does not reach inside, and every intermediate but the raw scores lives until the end."""
@@ -161,7 +164,7 @@ def _math(
     keys, d = key.shape[2], value.shape[-1]
     query_wide, key_wide, value_wide = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
     scaled = scale(query_wide)
-    bias = _math_bias(scaled, mask, keys, origin)
+    bias = _math_bias(scaled, mask, keys, origin, causal)
     key_whole = _repeated(key_wide, heads) if grouped else key_wide
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
     copies = (not one and not by_head, not one and not dense and not by_head)
@@ -179,14 +182,14 @@ def _math(
     return out
 
 
-def _math_bias(query: Tensor, mask: Tensor | None, keys: Size, origin: Format) -> Tensor | None:
+def _math_bias(query: Tensor, mask: Tensor | None, keys: Size, origin: Format, causal: bool) -> Tensor | None:
     """The additive mask of the composite: a causal triangle where there is no mask and more than one query."""
     tape = query.tape
     if mask is not None and mask.format is not Format.BOOL:
         return mask
     if mask is not None:
         return _additive(mask, (query.shape[0], *mask.shape[1:]), origin)
-    if tape.one_token:
+    if tape.one_token or not causal:
         return None
     shape = (query.shape[2], keys)
     ones = fresh(tape, shape, Format.BOOL, "causal triangle")
@@ -241,8 +244,8 @@ def attend_eager(
     soft cap (``c * tanh(scores / c)``), mask, softmax (in ``softmax_format``), back to the value's format (if
     ``narrow``), dropout, product.
 
-    ``cached``: key and value are read from a cache, head by head. Returns the result (batch, queries, heads·d) and
-    the weights, which the caller holds on to."""
+    ``cached``: key and value are read from a cache, head by head. Not ``narrow``, autocast leaves the weights in fp32,
+    the dropout with them. Returns the result (batch, queries, heads·d) and the weights, which the caller holds."""
     tape = query.tape
     one = tape.one_sequence
     batch, heads, queries, _ = query.shape

@@ -262,6 +262,18 @@ def slice_last(x: Tensor, width: int) -> Tensor:
     return Tensor(x.storage, (*shape[:-1], width), fmt, node, 0, True)
 
 
+def first_token(x: Tensor) -> Tensor:
+    """``x[:, 0]`` of (batch, length, values): a view; backward fills a zero tensor of x's whole size."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    from memcalc.tensors.autograd import graph_node
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "select (gradient)")]
+
+    node = graph_node(tape, (x,), backward)
+    return Tensor(x.storage, (shape[0], *shape[2:]), fmt, node, 0, True)
+
+
 def chunk_last(x: Tensor, parts: int) -> list[Tensor]:
     """``x.chunk(parts, -1)``: equal views."""
     return split_last(x, [x.shape[-1] // parts] * parts)
