@@ -75,6 +75,17 @@ def test_the_axis_holds_the_bars_their_range_and_the_card() -> None:
     assert figures.phase_bars([run])["layout"]["shapes"] == []
 
 
+def test_a_name_steps_aside_where_the_cards_line_would_strike_it_through() -> None:
+    # Optimizer states lie from 2 to 6 GiB in forward and from 4 to 8 in the step; the axis ends near 11.
+    def place(capacity: int) -> str:
+        data = figures.phase_bars([ledger.run("Training", estimate())], "card", capacity)["data"]
+        return next(str(one["insidetextanchor"]) for one in data if one["name"] == "optimizer states")
+
+    assert place(7 * GiB // 2) == "end"
+    assert place(13 * GiB // 2) == "start"
+    assert place(9 * GiB) == "middle"
+
+
 def test_the_chart_is_right_in_plotlys_own_eyes() -> None:
     # The page hands the dictionary on unchecked, to save time at each movement of a slider.
     figure = figures.phase_bars([ledger.run("Training", estimate())], "card", 8 * GiB)

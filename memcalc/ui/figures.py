@@ -7,6 +7,7 @@ Names sit above their bars instead of beside them: the bars then have the whole 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
@@ -18,6 +19,8 @@ from memcalc.ui.ledger import Bar, Run, shown_parts
 TOP, HEADING, LABEL, BAR, GAP, AXIS = 30, 30, 22, 26, 12, 46
 #: Narrower than this share of the axis, a segment gets no name of its own.
 NAMED_FROM = 0.045
+#: The card's line this near to a segment's middle, as a share of the axis, would strike its name through.
+NAME_REACH = 0.1
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 
@@ -46,8 +49,19 @@ def _hover(run: Run, bar: Bar, part: str) -> str:
     return "<br>".join([*lines, escape(how)] if how else lines)
 
 
-def _segments(part: str, places: list[tuple[Run, Bar, int]], axis: float) -> dict[str, Any]:
-    """One component over all bars."""
+def _anchor(spans: list[tuple[float, float]], axis: float, line: float | None) -> str:
+    """Where names stand in segments of these beginnings and ends: in the middle, but aside where the card's line is."""
+    for start, end in spans:
+        middle = (start + end) / 2
+        if line is not None and start < line < end and abs(line - middle) < axis * NAME_REACH:
+            return "end" if line < middle else "start"
+    return "middle"
+
+
+def _segments(
+    part: str, places: list[tuple[Run, Bar, int]], axis: float, starts: list[float], line: float | None
+) -> dict[str, Any]:
+    """One component over all bars, each beginning where ``starts`` says (GiB)."""
     sizes = [bar.parts.get(part, 0) for _, bar, _ in places]
     return {
         "type": "bar",
@@ -62,12 +76,25 @@ def _segments(part: str, places: list[tuple[Run, Bar, int]], axis: float) -> dic
             for size in sizes
         ],
         "textposition": "inside",
-        "insidetextanchor": "middle",
+        "insidetextanchor": _anchor(
+            [(start, start + units.gib(size)) for start, size in zip(starts, sizes, strict=True)], axis, line
+        ),
         "textangle": 0,
         "insidetextfont": {"color": ink(COLOURS[part]), "size": 12},
         "hovertext": [_hover(run, bar, part) for run, bar, _ in places],
         "hoverinfo": "text",
     }
+
+
+def _stack(
+    runs: list[Run], places: list[tuple[Run, Bar, int]], axis: float, start: float, line: float | None
+) -> Iterator[dict[str, Any]]:
+    starts = [start for _ in places]
+    for part in shown_parts(runs):
+        yield _segments(part, places, axis, starts, line)
+        starts = [
+            before + units.gib(bar.parts.get(part, 0)) for before, (_, bar, _) in zip(starts, places, strict=True)
+        ]
 
 
 def _whiskers(places: list[tuple[Run, Bar, int]], others: int = 0) -> dict[str, Any]:
@@ -182,7 +209,7 @@ def phase_bars(runs: list[Run], card: str = "", capacity: int | None = None) -> 
     return {
         "data": [
             *([_others(places, others)] if others else []),
-            *(_segments(part, places, axis) for part in shown_parts(runs)),
+            *_stack(runs, places, axis, units.gib(others), units.gib(capacity) if capacity else None),
             _whiskers(places, others),
         ],
         "layout": {
