@@ -226,8 +226,7 @@ def _grid(
         raise ScenarioError(f"the largest point needs {binary(largest)}: a sweep refuses more than 64 PiB", "batch")
     result = np.zeros(shape, np.int64)
     names = list(values)
-    windows = {one for one in question.model.spec.windows if one}
-    singly = (bool(windows) and scenario.task == "infer") or question.model.spec.by_length
+    windows, singly = _windows(question), _singly(question)
     splits = [
         _split(values[name], (2,) if name == "batch" else (2, *windows), name != "batch" and singly) for name in names
     ]
@@ -255,9 +254,30 @@ def _grid(
     return result
 
 
+def _windows(question: Question) -> set[int]:
+    """The widths of the model's attention windows."""
+    return {one for one in question.model.spec.windows if one}
+
+
+def _singly(question: Question) -> bool:
+    """Whether the program is run for each length on its own (past and new tokens together decide when a window is
+    full)."""
+    return (bool(_windows(question)) and question.scenario.task == "infer") or question.model.spec.by_length
+
+
+def lengths_are_free(scenario: Mapping[str, Any] | Scenario, allow_files: bool = True) -> bool:
+    """Whether a sweep over many lengths costs hardly more than one over a single length: one run of the program answers
+    for all of them.
+
+    >>> lengths_are_free({"model": "gpt2", "task": "train"}), lengths_are_free({"model": "gemma-2-9b"})
+    (True, False)
+    """
+    return not _singly(Question.read(scenario, allow_files=allow_files))
+
+
 def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list[list[int]]:
     """The places of the values, grouped by which thresholds they reach: within a group the program takes one path.
-    ``singly``: each length on its own (past and new tokens together decide when a window is full)."""
+    ``singly``: each length on its own."""
     groups: dict[tuple[bool, ...] | int, list[int]] = {}
     for place, one in enumerate(values):
         key = one if singly else tuple(one >= limit for limit in thresholds)

@@ -16,7 +16,7 @@ from memcalc.scenario.paths import put
 from memcalc.solve import largest
 from memcalc.solve.axes import axes
 from memcalc.solve.grid import REFUSED, grid
-from memcalc.ui import decide, map_figures, map_view, own_card, reach_view, rest
+from memcalc.ui import decide, map_answer, map_figures, map_view, own_card, reach_view, rest
 from memcalc.ui.map_figures import Limit
 from memcalc.ui.state import Settings
 
@@ -116,7 +116,7 @@ def test_the_map_holds_the_estimates_and_its_frontier_is_the_cards() -> None:
         most = largest({**SCENARIO, "seq_len": length}, "batch").value
         assert inside[i].tolist() == [batch <= most for batch in (1, 2, 4, 8)]
     assert "activations" in map_figures.hover(found, 1, 2, [limit])
-    go.Figure(map_figures.heat_map(found, [limit], (0, 0)))  # Plotly checks every property
+    go.Figure(map_figures.marked(map_figures.heat_map(found, [limit]), (0, 0)))  # Plotly checks every property
     go.Figure(map_figures.curves(found, [limit]))
 
 
@@ -157,9 +157,9 @@ def test_a_click_on_the_map_makes_the_point_the_scenario(monkeypatch: pytest.Mon
 def test_the_current_point_is_found_on_the_map() -> None:
     known = axes(SCENARIO)
     found = grid(SCENARIO, known["batch"], known["seq_len"])
-    place = map_view.place_of({**SCENARIO, "batch": 4, "seq_len": 512}, found)
+    place = map_answer.place_of({**SCENARIO, "batch": 4, "seq_len": 512}, found)
     assert place == (found.ys.index(512), found.xs.index(4))
-    assert map_view.place_of({**SCENARIO, "batch": 5}, found) is None
+    assert map_answer.place_of({**SCENARIO, "batch": 5}, found) is None
 
 
 def test_the_reach_is_the_solvers() -> None:

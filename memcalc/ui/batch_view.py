@@ -5,19 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 from typing import Any
 
 import streamlit as st
 
-import memcalc
 from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.hardware.fit import device_for
 from memcalc.scenario import Scenario
 from memcalc.ui import catalogues, export, words
+from memcalc.ui.batch_lines import Line, lines
 from memcalc.ui.colours import COLOURS
 from memcalc.ui.ledger import Run
 from memcalc.ui.markup import size
@@ -32,52 +31,6 @@ CARDS_HIGH = 3
 BEGINS_HIGH = 1.6
 #: Training in the colour of what only it holds, inference in that of its cache.
 SHADES = {"Training": COLOURS["gradients"], "Inference": COLOURS["kv_cache"]}
-
-
-@dataclass(frozen=True)
-class Line:
-    """Device memory (bytes) for each batch from 1 on: the point and its range."""
-
-    title: str
-    point: list[int]
-    low: list[int]
-    high: list[int]
-
-    @property
-    def straight_from(self) -> int:
-        """The first batch from which on the line of that slope holds (within 1%); before it, something else that
-        does not grow with the batch decides, as an optimizer step does."""
-        at = len(self.point)
-        while at > 1 and abs(self.fixed + self.slope * (at - 1) - self.point[at - 2]) <= 0.01 * self.point[at - 2]:
-            at -= 1
-        return at
-
-    @property
-    def slope(self) -> int:
-        """Bytes that one more sequence costs, where the batch is large."""
-        return (self.point[-1] - self.point[len(self.point) // 2]) // (len(self.point) - 1 - len(self.point) // 2)
-
-    @property
-    def fixed(self) -> int:
-        """Bytes that are there whatever the batch: where the line of that slope starts."""
-        return self.point[-1] - self.slope * len(self.point)
-
-    def largest(self, limit: int) -> int:
-        """The largest batch whose whole range is within ``limit`` bytes; 0 if none is."""
-        return sum(1 for size in self.high if size <= limit)
-
-
-def lines(settings: Settings, batches: Sequence[int]) -> tuple[list[Line], list[MemcalcError]]:
-    """Both runs over the batches, each in one sweep; and what the core refused."""
-    found, refused = [], []
-    for title, scenario in (("Training", settings.training()), ("Inference", settings.inference())):
-        try:
-            one = memcalc.sweep(scenario, False, catalogues.machine(), batch=list(batches))
-        except MemcalcError as error:
-            refused.append(error)
-            continue
-        found.append(Line(title, one.device.tolist(), one.device_low.tolist(), one.device_high.tolist()))
-    return found, refused
 
 
 def capacity(settings: Settings) -> tuple[str, int] | None:

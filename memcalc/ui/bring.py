@@ -233,17 +233,18 @@ def button(take: Take | None) -> None:
         )  # fmt: skip
 
 
-def note(settings: object) -> None:
-    """What came of the last upload, until the visitor changes something."""
+def note(settings: object) -> bool:
+    """What came of the last upload, until the visitor changes something; whether anything is said."""
     if _NOTE not in st.session_state:
-        return
+        return False
     kind, said, at = st.session_state[_NOTE]
     if at is None:
         st.session_state[_NOTE] = (kind, said, settings)
     elif at != settings:
         st.session_state.pop(_NOTE)
-        return
+        return False
     if kind == "bad":
         st.warning(plain(said), icon=":material/info:")
     else:
         st.success(plain(said), icon=":material/check:")
+    return True

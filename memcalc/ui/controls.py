@@ -73,10 +73,11 @@ class Controls:
             said.append(("inference", f"{settings.model} {READS}"))
         return said
 
-    def remark(self, settings: Settings, refusals: list[MemcalcError]) -> None:
-        """Say an answer's remarks; in a part of the page that is drawn alone, have the page drawn where they differ."""
+    def remark(self, settings: Settings, refusals: list[MemcalcError], besides: object = None) -> None:
+        """Say an answer's remarks; in a part of the page that is drawn alone, have the page drawn where they differ, or
+        what else the page shows because of the answer (``besides``)."""
         said = self.remarks(settings, refusals)
-        redraw.outside(said)
+        redraw.outside((said, besides))
         if not redraw.alone():
             for place, message in said:
                 self.complain(place, message)

@@ -126,6 +126,11 @@ def _meaning(title: str, settings: Settings) -> tuple[str, Json, Overlay]:
     return title, made(settings.training() if title == "Training" else settings.inference(), changes), changes
 
 
+def again(chosen: Controls) -> Asked:
+    """What the page is about now, for a part of it that is drawn alone: the controls were drawn before."""
+    return Asked(chosen, *_meaning(str(st.session_state.get("task")), controls.current()))
+
+
 def now() -> dict[str, Json]:
     """The scenario by its title, as the controls say it while they are not being drawn."""
     title, scenario, _ = _meaning(str(st.session_state.get("task")), controls.current())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from memcalc.ui import bring, carry, links, markup
+from memcalc.ui import bring, carry, links, markup, redraw
 from memcalc.ui.words import plain
+
+_NOTED: Final = "_noted"
 
 
 def heading(title: str, line: str) -> DeltaGenerator:
@@ -29,7 +32,7 @@ def link_notes(
     ``given`` are the address's parameters as they were before any control was drawn: Streamlit removes
     the ones that it cannot use. Settings that the visitor brings from another page are nobody's mistake.
     """
-    bring.note(settings)
+    shown = bring.note(settings)
     said: list[str] = []
     if given:
         known_here = allowed()
@@ -40,3 +43,12 @@ def link_notes(
         known, at = st.session_state["_link_notes"] = (said, settings)
     if known and at == settings:
         st.info(plain(" ".join(known)), title="Parts of this link were ignored", icon=":material/link_off:")
+        shown = True
+    st.session_state[_NOTED] = shown
+
+
+def drop_notes() -> None:
+    """In a part of the page that is drawn alone: have the page drawn where such a word stands, since it goes when the
+    visitor changes something."""
+    if redraw.alone() and st.session_state.get(_NOTED):
+        st.rerun()

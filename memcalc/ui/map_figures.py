@@ -41,34 +41,38 @@ def fits(found: Map, limit: Limit) -> NDArray[np.bool_]:
     return (found.high != REFUSED) & (found.high <= limit.bytes)
 
 
-def trimmed(found: Map, limits: Sequence[Limit], now: Point | None) -> Map:
-    """The map without the far columns and rows on which everything is BEYOND times the largest card and more; the
-    current point and the first FEWEST stay."""
+def near(found: Map, limits: Sequence[Limit], now: Point | None) -> Point:
+    """How many rows and columns of the map are shown: those before the far ones, on which everything is BEYOND times
+    the largest card and more. The current point and the first FEWEST stay, and all values that are no numbers."""
+    rows, columns = found.point.shape
     if not limits:
-        return found
+        return rows, columns
     top = BEYOND * max(one.bytes for one in limits)
-    near = (found.point != REFUSED) & (found.point <= top)
-    columns, rows = _kept(near.any(axis=0), now[1] if now else 0), _kept(near.any(axis=1), now[0] if now else 0)
-    if not found.x.numeric:
-        columns = list(range(len(found.xs)))
-    if not found.y.numeric:
-        rows = list(range(len(found.ys)))
-    cut = np.ix_(rows, columns)
-    parts = None if found.components is None else {name: one[cut] for name, one in found.components.items()}
+    close = (found.point != REFUSED) & (found.point <= top)
+    if found.y.numeric:
+        rows = _kept(close.any(axis=1), now[0] if now else 0)
+    if found.x.numeric:
+        columns = _kept(close.any(axis=0), now[1] if now else 0)
+    return rows, columns
+
+
+def cut(found: Map, shape: Point) -> Map:
+    """The map's first rows and columns."""
+    rows, columns = shape
+    parts = found.components
     return replace(
         found,
-        xs=tuple(found.xs[j] for j in columns),
-        ys=tuple(found.ys[i] for i in rows),
-        low=found.low[cut],
-        point=found.point[cut],
-        high=found.high[cut],
-        components=parts,
+        xs=found.xs[:columns],
+        ys=found.ys[:rows],
+        low=found.low[:rows, :columns],
+        point=found.point[:rows, :columns],
+        high=found.high[:rows, :columns],
+        components=None if parts is None else {name: one[:rows, :columns] for name, one in parts.items()},
     )
 
 
-def _kept(near: NDArray[np.bool_], now: int) -> list[int]:
-    last = max([now, FEWEST - 1, *np.flatnonzero(near).tolist()])
-    return list(range(min(len(near), last + 1)))
+def _kept(close: NDArray[np.bool_], now: int) -> int:
+    return min(len(close), 1 + max([now, FEWEST - 1, *np.flatnonzero(close).tolist()]))
 
 
 def border(inside: NDArray[np.bool_]) -> tuple[list[float | None], list[float | None]]:
@@ -109,9 +113,19 @@ def hover(found: Map, i: int, j: int, limits: Sequence[Limit]) -> str:
     return "<br>".join(lines)
 
 
-def heat_map(found: Map, limits: Sequence[Limit], now: Point | None) -> dict[str, Any]:
-    """The map: colour is memory, lines are the cards' frontiers, the cross is the current scenario (row, column). The
-    cells themselves can be neither hovered nor clicked as Streamlit knows it; invisible squares over them can."""
+def marked(figure: dict[str, Any], now: Point) -> dict[str, Any]:
+    """The map with a cross on the current scenario (row, column), under the squares that are hovered and clicked."""
+    *below, squares = figure["data"]
+    cross = {
+        "type": "scatter", "mode": "markers", "x": [now[1]], "y": [now[0]], "name": "now", "hoverinfo": "skip",
+        "marker": {"symbol": "x", "size": 13, "color": "#FFFFFF", "line": {"color": "#10151C", "width": 2}},
+    }  # fmt: skip
+    return {**figure, "data": [*below, cross, squares]}
+
+
+def heat_map(found: Map, limits: Sequence[Limit]) -> dict[str, Any]:
+    """The map: colour is memory, lines are the cards' frontiers. The cells themselves can be neither hovered nor
+    clicked as Streamlit knows it; invisible squares over them can."""
     rows, columns = found.point.shape
     sizes = np.where(found.point == REFUSED, np.nan, found.point / units.GiB)
     logs = np.log2(sizes, where=~np.isnan(sizes), out=np.full(sizes.shape, np.nan))
@@ -144,11 +158,6 @@ def heat_map(found: Map, limits: Sequence[Limit], now: Point | None) -> dict[str
         data.append(
             {"type": "scatter", "mode": "lines", "x": xs, "y": ys, "name": limit.name, "hoverinfo": "skip",
              "line": {"color": "#D1335B", "width": 3, "dash": dash}, "showlegend": True}
-        )  # fmt: skip
-    if now is not None:
-        data.append(
-            {"type": "scatter", "mode": "markers", "x": [now[1]], "y": [now[0]], "name": "now", "hoverinfo": "skip",
-             "marker": {"symbol": "x", "size": 13, "color": "#FFFFFF", "line": {"color": "#10151C", "width": 2}}}
         )  # fmt: skip
     data.append(
         {

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import streamlit as st
@@ -14,22 +13,18 @@ from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.hardware.fit import device_for
 from memcalc.hardware.live import is_live
-from memcalc.hardware.machine import Machine
 from memcalc.scenario import Hardware
-from memcalc.scenario.paths import Json, get
-from memcalc.shared import Shared
 from memcalc.solve.axes import Axis, axes
-from memcalc.solve.grid import REFUSED, Map, grid
-from memcalc.solve.verdict import understood
-from memcalc.ui import bring, catalogues, controls, decide, export, frame, keep, map_figures, words
+from memcalc.solve.grid import REFUSED, Map
+from memcalc.ui import bring, catalogues, controls, decide, export, frame, keep, map_answer, map_figures, redraw, words
 from memcalc.ui.decide import Asked
 from memcalc.ui.ledger import Run
+from memcalc.ui.map_answer import KINDS
 from memcalc.ui.map_figures import Limit
 from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
 
 LINK: Final = "query-params"
-KINDS = ("Heat map", "Curves")
 _NUMBER: Final = re.compile(r"\d[\d,]*")
 USUAL_CARDS = ("16 GB card", "24 GB card", "80 GB card")
 
@@ -44,10 +39,21 @@ def show() -> None:
     asked = decide.ask()
     known = axes(asked.scenario)
     x, y, kind, cards = _choices(known)
-    if x.key == y.key:
-        st.info("Choose two different settings.", icon=":material/info:")
-    else:
-        _map(asked, x, y, kind, cards)
+
+    @redraw.part("chart")
+    def chart() -> None:
+        """The map, and what it and the choices of its axes say at the controls."""
+        now = decide.again(asked.chosen)
+        there = axes(now.scenario)
+        refused = []
+        if x.key == y.key:
+            st.info("Choose two different settings.", icon=":material/info:")
+        elif x.key in there and y.key in there:
+            refused = _map(now, there[x.key], there[y.key], kind, cards)
+        asked.chosen.remark(controls.current(), refused, [one.title for one in there.values()])
+        frame.drop_notes()
+
+    chart()
     with notes:
         frame.link_notes(given, lambda: allowed(known), (asked.scenario, x.key, y.key))
     with tools:
@@ -59,21 +65,14 @@ def _offers(x: Axis, y: Axis, kind: str, cards: list[str], _runs: Sequence[Run])
     (scenario,) = decide.now().values()
     if x.key == y.key:
         return []
-    found = answer(scenario, x.key, y.key, decide.machine(scenario))
-    settings = controls.current()
-    limits = _limits(settings, cards)
-    shown = map_figures.trimmed(found, limits, place_of(scenario, found))
-    figure = partial(_figure, scenario, shown, limits, kind)
+    machine = decide.machine(scenario)
+    found = map_answer.answer(scenario, x, y, machine)
+    limits = _limits(controls.current(), cards)
+    drawn = map_answer.picture(scenario, x, y, limits, kind, machine)
     return [
-        export.table("Map", "-map.csv", partial(table, found)),
-        export.picture("memcalc-sweep", figure, map_figures.words(shown, limits)),
+        export.table("Map", "-map.csv", partial(map_answer.table, found)),
+        export.picture("memcalc-sweep", lambda: drawn.figure, drawn.said),
     ]
-
-
-def _figure(scenario: Json, found: Map, limits: list[Limit], kind: str) -> dict[str, Any]:
-    if kind == KINDS[0]:
-        return map_figures.heat_map(found, limits, place_of(scenario, found))
-    return map_figures.curves(found, limits)
 
 
 def allowed(known: dict[str, Axis]) -> dict[str, Any]:
@@ -116,71 +115,38 @@ def _limits(settings: Settings, labels: list[str]) -> list[Limit]:
     return found[: map_figures.MOST_CARDS]
 
 
-def answer(scenario: Json, x: str, y: str, machine: Machine | None = None) -> Map:
-    """The map; remembered, unless it is about a GPU of this machine."""
-    asked = json.dumps(scenario)
-    return _remembered(asked, x, y) if machine is None else _fresh(asked, x, y, machine)
-
-
-def _fresh(asked: str, x: str, y: str, machine: Machine | None = None) -> Map:
-    scenario = json.loads(asked)
-    known = axes(scenario)
-    return grid(scenario, known[x], known[y], None, None, True, False, Shared(machine=machine))
-
-
-_remembered = lru_cache(maxsize=64)(_fresh)
-
-
-def place_of(scenario: Json, found: Map) -> map_figures.Point | None:
-    """The current scenario's cell (row, column), if it is on the map."""
+def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> list[MemcalcError]:
+    """The picture, its words and its table; returned is what the core refused."""
+    limits = _limits(controls.current(), cards)
     try:
-        filled = understood(scenario, False)
-    except MemcalcError:
-        return None
-    now = []
-    for axis, values in ((found.y, found.ys), (found.x, found.xs)):
-        value = get(filled, axis.path)
-        if value not in values:
-            return None
-        now.append(values.index(value))
-    return now[0], now[1]
-
-
-def _map(asked: Asked, x: Axis, y: Axis, kind: str, cards: list[str]) -> None:
-    """The picture, its words and its table."""
-    try:
-        found = answer(asked.scenario, x.key, y.key, asked.machine)
+        drawn = map_answer.picture(asked.scenario, x, y, limits, kind, asked.machine)
     except MemcalcError as error:
-        asked.chosen.refuse([error])
-        return
-    limits = _limits(asked.chosen.settings, cards)
-    found = map_figures.trimmed(found, limits, place_of(asked.scenario, found))
-    none = [limit.name for limit in limits if not map_figures.fits(found, limit).any()]
-    if limits and len(none) == len(limits):
-        least = units.binary(int(found.high[found.high != REFUSED].min(initial=2**62)))
+        return [error]
+    found = drawn.found
+    if limits and len(drawn.none) == len(limits):
+        least = units.binary(drawn.least)
         st.info(
             f"No point of this map fits the cards chosen: the least needs {least} at worst.", icon=":material/info:"
         )
-    elif none:
-        st.caption(words.plain(f"Nothing on this map fits the {' or the '.join(none)}."))
-    heat = kind == KINDS[0]
-    figure = _figure(asked.scenario, found, limits, kind)
-    said = map_figures.words(found, limits)
+    elif drawn.none:
+        st.caption(words.plain(f"Nothing on this map fits the {' or the '.join(drawn.none)}."))
 
     def take() -> None:
         """Make the clicked point the scenario."""
         chosen = st.session_state[_key(kind)]["selection"]["points"]
         if chosen:
-            _take(asked.task, found, chosen[0], heat)
+            _take(asked.task, found, chosen[0], kind == KINDS[0])
+            redraw.whole()
 
-    st.plotly_chart(PlainFigure(export.room_for_camera(figure)), key=_key(kind), on_select=take,
-                    selection_mode="points", config=export.camera("memcalc-sweep"), alt=said)  # fmt: skip
+    st.plotly_chart(PlainFigure(export.room_for_camera(drawn.figure)), key=_key(kind), on_select=take,
+                    selection_mode="points", config=export.camera("memcalc-sweep"), alt=drawn.said)  # fmt: skip
     if found.refusals:
         st.caption("Empty cells are not possible: " + words.plain("; ".join(reasons(found.refusals))) + ".")
     place = st.expander("As a table", icon=":material/table:", key="map-table", on_change="rerun")
     if place.open:
-        place.dataframe(table(found), hide_index=True, key="map-figures")
-        place.markdown(words.plain(said))
+        place.dataframe(map_answer.table(found), hide_index=True, key="map-figures")
+        place.markdown(words.plain(drawn.said))
+    return []
 
 
 def reasons(refusals: Sequence[str]) -> list[str]:
@@ -207,15 +173,3 @@ def _take(task: str, found: Map, point: dict[str, Any], heat: bool) -> None:
     if not (0 <= row < len(found.ys) and 0 <= column < len(found.xs)) or found.point[row, column] == REFUSED:
         return
     decide.apply(task, decide.sets_of_axis(found.x, found.xs[column]) | decide.sets_of_axis(found.y, found.ys[row]))
-
-
-def table(found: Map) -> list[dict[str, str]]:
-    """The points as rows of text."""
-    listed = []
-    for i, y in enumerate(found.ys):
-        row = {found.y.title: found.y.name(y)}
-        for j, x in enumerate(found.xs):
-            size = int(found.point[i, j])
-            row[found.x.name(x)] = "–" if size == REFUSED else units.binary(size)
-        listed.append(row)
-    return listed

@@ -2,16 +2,13 @@
 
 import streamlit as st
 
-from memcalc.ui import batch_view, controls, frame, glossary, keep, redraw, rest, timeline_controls, timeline_markup
-
-NAME = "batch"
+from memcalc.ui import batch_view, controls, frame, glossary, keep, redraw, timeline_controls, timeline_markup
 
 given = st.query_params.to_dict()
 tools = frame.heading("Batch", "Memory against the batch: a fixed part, and so much for each sequence.")
 st.html(timeline_markup.style())
 notes = st.container()
 chosen = timeline_controls.show()
-rest.settled(NAME, repr(chosen.settings))
 
 
 @redraw.part("chart")
@@ -19,7 +16,7 @@ def chart() -> None:
     """The lines, and what they say at the controls."""
     settings = controls.current()
     chosen.remark(settings, batch_view.show(settings))
-    rest.wait(NAME, repr(settings))
+    frame.drop_notes()
 
 
 chart()
