@@ -16,7 +16,8 @@ from memcalc.scenario.paths import put
 from memcalc.solve import largest
 from memcalc.solve.axes import axes
 from memcalc.solve.grid import REFUSED, grid
-from memcalc.ui import decide, map_answer, map_figures, map_view, own_card, reach_view, rest
+from memcalc.ui import advice_view, decide, map_answer, map_figures, map_view, own_card, reach_view, rest
+from memcalc.ui.advice_view import sets_of
 from memcalc.ui.map_figures import Limit
 from memcalc.ui.state import Settings
 
@@ -56,10 +57,14 @@ def test_apply_all_makes_it_fit() -> None:
     assert not test.exception
     assert "Training fits" in verdicts(test)
     shown = test.session_state
-    assert shown["checkpointing"] is True
-    assert shown["method"] == "LoRA"
-    assert json.loads(shown["also"])["train"] == {"training.loss": "fused"}
-    test.button(key="undo-training.loss").click().run()
+    _, best = advice_view.advice(Settings(gpu="24GB").training())
+    kept = json.loads(shown["also"])["train"]
+    states = {path: decide.control_state("train", path, value) for path, value in sets_of(best.changes).items()}
+    assert kept
+    assert kept == {path: value for path, value in sets_of(best.changes).items() if states[path] is None}
+    assert {one[0]: shown[one[0]] for one in states.values() if one} == dict(one for one in states.values() if one)
+    for path in kept:
+        test.button(key=f"undo-{path}").click().run()
     assert shown["also"] == ""
 
 
