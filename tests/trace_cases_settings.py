@@ -98,3 +98,27 @@ for kind, head in (("glm", "GlmForCausalLM"), ("glm4", "Glm4ForCausalLM")):
             "model": {"config": one | {"pad_token_id": 0, "eos_token_id": 2}}, "task": "infer", "precision": precision,
             "inference": {"prompt_tokens": 500, "new_tokens": 2, "runtime": runtime, "logits": "last"},
         }  # fmt: skip
+
+# One head, or one key head for all: what elsewhere is copied to fold heads into the batch is only looked at.
+_ONE: Config = {"max_position_embeddings": 4096, "pad_token_id": 0, "tie_word_embeddings": False}
+SINGLE: dict[str, Config] = {
+    "phi3": small(_ONE | {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"]}, num_key_value_heads=1)
+    | {"num_attention_heads": 1, "original_max_position_embeddings": 4096},
+    "phi": small(_ONE | {"model_type": "phi", "architectures": ["PhiForCausalLM"]}, num_key_value_heads=1)
+    | {"num_attention_heads": 1},
+    "bloom": {
+        "architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": 1999, "hidden_size": 64,
+        "n_layer": 3, "n_head": 1,
+    },
+    "falcon-kv1": {k: v for k, v in FALCON_ALIBI.items() if k != "alibi"}
+    | {"multi_query": True, "parallel_attn": True, "new_decoder_architecture": True, "num_kv_heads": 1},
+    "falcon-kv8": {k: v for k, v in FALCON_ALIBI.items() if k != "alibi"}
+    | {"multi_query": True, "parallel_attn": True, "new_decoder_architecture": True, "num_kv_heads": 8},
+}  # fmt: skip
+for name, config in SINGLE.items():
+    for precision, attention in (("fp32", "eager"), ("bf16", "sdpa"), ("bf16-mixed", "math")):
+        train(f"{name}-single", config, precision, {}, attention=attention)
+        CASES[f"{name}-single infer {precision[:4]} {attention} forward p150"] = {
+            "model": {"config": config}, "task": "infer", "precision": precision[:4], "attention": attention,
+            "batch": 2, "inference": {"prompt_tokens": 150, "runtime": "forward"},
+        }  # fmt: skip

@@ -75,7 +75,7 @@ def _core(
         grouped, dense = False, kv_heads > 1 or query.format.is_half or query.tape.autocast is not None
     out = ops.attend(query, key, value, mask, grouped, run.attention, p, dense, by_head)
     kernel = ops.chosen_kernel(out.format, d, grouped, mask is not None, run.attention, value.shape[-1])
-    copies = ops.output_copies(kernel, d, out.tape.one_token, by_head)
+    copies = ops.output_copies(kernel, d, out.tape.reorders(heads), by_head)
     return ops.contiguous(out, copies, (batch, length, heads * value.shape[-1])), None
 
 

@@ -83,7 +83,7 @@ class Bloom(Unfused):
         spec, tape = self.spec, hidden.tape
         b, s, heads, d = run.batch, run.length, spec.heads, spec.head_dim
         keys = run.past + s
-        copied = not tape.one_sequence
+        copied = tape.folds(heads)
         fused = one.linears["query_key_value"](hidden)
         query, key, value = (ops.slice_last(fused, spec.hidden).view(b, heads, s, d) for _ in range(3))
         if run.cache is not None:
@@ -102,7 +102,7 @@ class Bloom(Unfused):
         inputs = [query, key, value, alibi] + ([mask] if mask is not None else [])
         context, held = recomputed(run, inputs, core)
         probs = held[0]
-        context = ops.contiguous(context, not tape.one_token, (b, s, spec.hidden))
+        context = ops.contiguous(context, tape.reorders(heads), (b, s, spec.hidden))
         out = one.linears["dense"](context)
         out = dropout_add(out, residual, spec.residual_dropout if run.training else 0.0)
         del fused, held  # local variables of the attention

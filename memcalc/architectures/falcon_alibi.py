@@ -89,10 +89,10 @@ class FalconAlibi(Falcon):
 
             out, _ = recomputed(run, [query, key, value, mask], fused_core)
             kernel = ops.chosen_kernel(out.format, d, False, True, run.attention)
-            out = ops.contiguous(out, ops.output_copies(kernel, d, tape.one_token), (b, s, spec.hidden))
+            out = ops.contiguous(out, ops.output_copies(kernel, d, tape.reorders(heads)), (b, s, spec.hidden))
             return one.linears["dense"](out), None
-        several = not tape.one_sequence
-        copies = (several and not tape.one_token, several and not dense)
+        folds = tape.folds(heads)
+        copies = (folds and not tape.one_token, folds and not dense)
 
         def core() -> tuple[Tensor, list[Tensor | None]]:
             product = ops.batched_product(query, key, (b, heads, s, run.past + s), copies)
@@ -103,11 +103,11 @@ class FalconAlibi(Falcon):
             probs = ops.softmax(summed, fmt)
             del summed
             probs = ops.dropout(probs, p)
-            out = ops.batched_product(probs, value, (b, heads, s, d), (False, several and not dense))
+            out = ops.batched_product(probs, value, (b, heads, s, d), (False, folds and not dense))
             return out, [probs, product, scores, logits]
 
         out, held = recomputed(run, [query, key, value, alibi, mask], core)
-        out = ops.contiguous(out, not tape.one_token, (b, s, spec.hidden))
+        out = ops.contiguous(out, tape.reorders(heads), (b, s, spec.hidden))
         out = one.linears["dense"](out)
         probs = held[0]
         del held, fused

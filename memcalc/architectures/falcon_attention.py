@@ -58,14 +58,18 @@ def single_head(fused: Tensor, run: Run, heads: int, d: int) -> Heads:
 
 
 def grouped_heads(fused: Tensor, run: Run, groups: int, heads: int, d: int) -> Heads:
-    """Queries, keys and values, all (batch, heads, length, d) and all copied: a group's keys to each of its heads."""
+    """Queries, keys and values, all (batch, heads, length, d): a group's keys for each of its heads. With several
+    groups ``flatten`` has to copy, with one it is only another look at the same head, by all of them."""
     b, s = run.batch, run.length
     query = ops.slice_last(fused, heads * d).view(b, heads, s, d)
     key = indexed(fused, (b, groups, s, d))
     value = indexed(fused, (b, groups, s, d))
-    copies = (ops.contiguous(query, groups > 1), spread(key, heads), spread(value, heads))
+    if groups == heads:
+        return query, key, value
+    seen = spread if groups > 1 else looked
+    whole = ops.contiguous(query, groups > 1), seen(key, heads), seen(value, heads)
     del query, key, value
-    return copies
+    return whole
 
 
 def spread(x: Tensor, heads: int) -> Tensor:
@@ -81,8 +85,11 @@ def spread(x: Tensor, heads: int) -> Tensor:
 
 def seen_by_all(x: Tensor, heads: int) -> Tensor:
     """One head broadcast to all in a product: a copy, except where the batch is 1 and it can be looked at so."""
-    if not x.tape.one_sequence:
-        return spread(x, heads)
+    return looked(x, heads) if x.tape.one_sequence else spread(x, heads)
+
+
+def looked(x: Tensor, heads: int) -> Tensor:
+    """One head as all of them, without a copy; backward sums."""
     tape, whole, fmt = x.tape, x.shape, x.format
 
     def backward(grad: Tensor) -> Grads:
@@ -96,13 +103,13 @@ def attend_sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, run: Ru
     """``F.scaled_dot_product_attention`` with a mask and as many key heads as there are: one key head for several
     queries leaves only the composite, which spreads it by broadcasting."""
     batch, heads, length, d = query.shape
-    one = query.tape.one_token
+    reorders = query.tape.reorders(heads)
     if key.shape[1] == heads:
         out = ops.attend(query, key, value, mask, False, run.attention, 0.0, run.cache is not None)
-        copies = ops.output_copies(ops.chosen_kernel(out.format, d, False, True, run.attention), d, one)
+        copies = ops.output_copies(ops.chosen_kernel(out.format, d, False, True, run.attention), d, reorders)
     else:
         out = broadcast_math(query, key, value, mask)
-        copies = not one
+        copies = reorders
     return ops.contiguous(out, copies, (batch, length, heads * d))
 
 
@@ -120,8 +127,7 @@ def broadcast_math(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> T
     wide = [ops.to(x, Format.FP32) for x in (query, key, value)]
     scaled = ops.scale(wide[0])
     bias = fresh(tape, (batch, *mask.shape[1:]), origin, "attention bias")
-    several = not tape.one_sequence
-    copies = (several and not tape.one_token, False)
+    copies = (tape.folds(heads) and not tape.one_token, False)
     weights = ops.batched_product(scaled, seen_by_all(ops.scale(wide[1]), heads), (batch, heads, length, keys), copies)
     weights = ops.softmax(weights, op="safe_softmax")
     returned = ops.to(weights.detach(), origin)
@@ -139,15 +145,13 @@ def attend_eager(
     tape = query.tape
     batch, heads, length, d = query.shape
     keys = key.shape[2]
-    several, single = not tape.one_sequence, key.shape[1] != heads
+    folds, single = tape.folds(heads), key.shape[1] != heads
     dense = run.cache is not None
     if tape.autocast is not None:
         query, key = ops.to(query, tape.autocast.format), ops.to(key, tape.autocast.format)
-    key_copied = several and not single and not dense
+    key_copied = folds and not single and not dense
     whole = seen_by_all(key, heads) if single else key
-    scores = ops.batched_product(
-        query, whole, (batch, heads, length, keys), (several and not tape.one_token, key_copied)
-    )
+    scores = ops.batched_product(query, whole, (batch, heads, length, keys), (folds and not tape.one_token, key_copied))
     del whole
     summed = ops.add(scores, mask)
     weights = ops.softmax(summed, fmt)
@@ -158,4 +162,4 @@ def attend_eager(
     whole = seen_by_all(value, heads) if single else value
     out = ops.batched_product(weights, whole, (batch, heads, length, d), (False, key_copied))
     del whole
-    return ops.contiguous(out, not tape.one_token, (batch, length, heads * d)), scores
+    return ops.contiguous(out, tape.reorders(heads), (batch, length, heads * d)), scores

@@ -136,7 +136,7 @@ def attend_with_sinks(
     kv_heads, keys, d = key.shape[1], key.shape[2], value.shape[-1]
     dense = cached or kv_heads != heads
     key, value = repeat_kv(key, heads), repeat_kv(value, heads)
-    copies = (False, not tape.one_sequence and not dense)
+    copies = (False, tape.folds(heads) and not dense)
     scores = ops.scale(ops.batched_product(query, key, (batch, heads, queries, keys), copies))
     if mask is not None:
         scores = ops.add(scores, mask)
@@ -146,7 +146,7 @@ def attend_with_sinks(
     scores = ops.slice_last(probabilities, keys)
     weights = ops.to(ops.dropout(scores, p), value.format)
     out = ops.batched_product(weights, value, (batch, heads, queries, d), copies)
-    out = ops.contiguous(out, not tape.one_token, (batch, queries, heads * d))
+    out = ops.contiguous(out, tape.reorders(heads), (batch, queries, heads * d))
     del combined, probabilities, scores
     return out, weights
 

@@ -105,7 +105,7 @@ class GptJ(Unfused):
         out, held = recomputed(run, inputs, core)
         weights = held.pop()
         assert weights is not None
-        out = ops.contiguous(out, not tape.one_token, (b, s, spec.hidden))
+        out = ops.contiguous(out, tape.reorders(heads), (b, s, spec.hidden))
         out = one.linears["out_proj"](out)
         out = ops.dropout(out, spec.residual_dropout if run.training else 0.0)
         del table, rows, sincos, key_rot, key_pass, query_rot, query_pass  # local variables of the attention
@@ -122,11 +122,11 @@ class GptJ(Unfused):
     ) -> tuple[Tensor, Tensor]:
         tape = query.tape
         b, heads, s, d = query.shape
-        several = not tape.one_sequence
+        folds = tape.folds(heads)
         dense = run.cache is not None
         fmt, value_fmt = Format.FP32, value.format
         query_wide, key_wide = ops.to(query, fmt), ops.to(key, fmt)
-        copies = (several and not tape.one_token, several and not dense)
+        copies = (folds and not tape.one_token, folds and not dense)
         weights = ops.batched_product(query_wide, key_wide, (b, heads, s, run.past + s), copies)
         weights = ops.scale(weights, "div")
         if mask is not None:
@@ -134,6 +134,6 @@ class GptJ(Unfused):
         weights = ops.softmax(weights)
         weights = ops.to(weights, value_fmt)
         weights = ops.dropout(weights, self.spec.attention_dropout if run.training else 0.0)
-        out = ops.batched_product(weights, value, (b, heads, s, d), (False, several and not dense))
+        out = ops.batched_product(weights, value, (b, heads, s, d), (False, folds and not dense))
         del query_wide, key_wide
         return out, weights

@@ -89,18 +89,18 @@ class Mpt(Unfused):
     ) -> tuple[Tensor, Tensor]:
         spec, tape = self.spec, hidden.tape
         b, s, heads, d = run.batch, run.length, spec.heads, spec.head_dim
-        several = not tape.one_sequence
+        folds = tape.folds(heads)
         mixed = one.linears["Wqkv"](hidden)
         if spec.clipped:
             mixed = clamp(mixed)
         query, key, value = (part.view(b, heads, s, d) for part in ops.chunk_last(mixed, 3))
         if run.cache is not None:
             key, value = run.cache.update(index, key, value, None, run.past)
-        copied = several and run.cache is None
+        copied = folds and run.cache is None
         shape = (b, heads, s, run.past + s)
 
         def core() -> tuple[Tensor, list[Tensor | None]]:
-            scores = ops.scale(ops.batched_product(query, key, shape, (several and not tape.one_token, copied)))
+            scores = ops.scale(ops.batched_product(query, key, shape, (folds and not tape.one_token, copied)))
             scores = ops.add(scores, bias)
             if mask is not None:
                 scores = masked_fill(scores, mask)
@@ -111,7 +111,7 @@ class Mpt(Unfused):
         inputs = [query, key, value, bias] + ([mask] if mask is not None else [])
         context, held = recomputed(run, inputs, core)
         weights = held[0]
-        context = ops.contiguous(context, not tape.one_token, (b, s, spec.hidden))
+        context = ops.contiguous(context, tape.reorders(heads), (b, s, spec.hidden))
         out = one.linears["out_proj"](context)
         del mixed, held  # local variables of the attention
         assert weights is not None

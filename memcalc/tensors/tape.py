@@ -102,6 +102,14 @@ class Tape:
         self.watch: Watch | None = None  # what wraps the model, if anything does
         self._bytes: dict[tuple[Any, ...], Size] = {}
 
+    def folds(self, heads: int) -> bool:
+        """Whether a copy is needed to make one dimension of batch and heads, where heads lie within tokens."""
+        return heads > 1 and not self.one_sequence
+
+    def reorders(self, heads: int) -> bool:
+        """Whether ``transpose`` of tokens and heads changes the order in memory."""
+        return heads > 1 and not self.one_token
+
     def begin(self, phase: str, label: str, repeat: int = 1, group: int | None = None) -> None:
         """Start a new section; what is born and dies from here on belongs to it."""
         if self.watch is not None:

@@ -29,12 +29,13 @@ class AttentionCall:
     causal: bool = True
 
 
-def output_copies(kernel: Kernel, head_dim: int, one_token: bool, by_head: bool = False) -> bool:
+def output_copies(kernel: Kernel, head_dim: int, reorders: bool, by_head: bool = False) -> bool:
     """Whether ``attn_output.transpose(1, 2).contiguous()`` copies: the composite lays its result out by head, flash
-    attention as the query is (``by_head``); what flash attention padded is cut out of a wider tensor."""
+    attention as the query is (``by_head``); what flash attention padded is cut out of a wider tensor. ``reorders``:
+    whether the order of tokens and heads matters (``Tape.reorders``)."""
     if kernel == "flash":
-        return bool(head_dim % 8) or (by_head and not one_token)
-    return kernel == "math" and not one_token
+        return bool(head_dim % 8) or (by_head and reorders)
+    return kernel == "math" and reorders
 
 
 def chosen_kernel(
@@ -159,15 +160,15 @@ def _math(
     autocast does not reach inside, and every intermediate but the raw scores lives until the end."""
     tape = query.tape
     outer, tape.autocast = tape.autocast, None
-    origin, one = query.format, tape.one_sequence
     batch, heads, queries, _ = query.shape
+    origin, folds = query.format, tape.folds(heads)
     keys, d = key.shape[2], value.shape[-1]
     query_wide, key_wide, value_wide = (to(x, Format.FP32) if x.format.is_half else x for x in (query, key, value))
     scaled = scale(query_wide)
     bias = _math_bias(scaled, mask, keys, origin, causal)
     key_whole = _repeated(key_wide, heads) if grouped else key_wide
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
-    copies = (not one and not by_head, not one and not dense and not by_head)
+    copies = (folds and not by_head, folds and not dense and not by_head)
     weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), copies)
     if bias is not None:
         # Selective checkpointing watches every operator, and torch then adds out of place [areAnyTensorSubclassLike].
@@ -175,7 +176,7 @@ def _math(
     weights = softmax(weights, op="safe_softmax")
     weights = dropout(weights, p)
     returned = to(weights.detach(), origin)  # the second result is made first
-    out = batched_product(weights, value_whole, (batch, heads, queries, d), (False, not one and not dense))
+    out = batched_product(weights, value_whole, (batch, heads, queries, d), (False, folds and not dense))
     out = to(out, origin)
     tape.autocast = outer
     del query_wide, key_wide, value_wide, scaled, bias, key_whole, value_whole, weights, returned
@@ -247,8 +248,8 @@ def attend_eager(
     ``cached``: key and value are read from a cache, head by head. Not ``narrow``, autocast leaves the weights in fp32,
     the dropout with them. Returns the result (batch, queries, heads·d) and the weights, which the caller holds."""
     tape = query.tape
-    one = tape.one_sequence
     batch, heads, queries, _ = query.shape
+    folds = tape.folds(heads)
     kv_heads, keys, d = key.shape[1], key.shape[2], value.shape[-1]
     repeated = kv_heads != heads and kv_heads > 1
     key = repeat_kv(key, heads)
@@ -257,7 +258,7 @@ def attend_eager(
     fmt = query.format
     single = kv_heads == 1 and heads > 1  # one head seen by all cannot be folded into the batch as it lies
     dense = repeated or (cached and not single)
-    copies = (not one and not by_head, not one and not dense and (single or not by_head))
+    copies = (folds and not by_head, folds and not dense and (single or not by_head))
     scores = batched_product(query, key, shape, copies)
     scores = scale(scores)
     if softcap:
@@ -273,5 +274,5 @@ def attend_eager(
         weights = to(weights, fmt)
     del held
     weights = dropout(weights, p)
-    out = batched_product(weights, value, (batch, heads, queries, d), (False, not one and not dense))
-    return contiguous(out, not tape.one_token, (batch, queries, heads * d)), weights
+    out = batched_product(weights, value, (batch, heads, queries, d), (False, folds and not dense))
+    return contiguous(out, tape.reorders(heads), (batch, queries, heads * d)), weights
