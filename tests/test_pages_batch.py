@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import memcalc
 from memcalc.ui import batch_view
-from memcalc.ui.batch_view import Line
+from memcalc.ui.batch_view import Over
 from memcalc.ui.state import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +32,8 @@ def spec(test: AppTest) -> dict[str, Any]:
 def test_slope_and_fixed_part_of_a_straight_line() -> None:
     """10 bytes, and 3 for each sequence."""
     straight = [10 + 3 * batch for batch in range(1, 65)]
-    one = Line("Training", straight, straight, straight)
-    assert (one.slope, one.fixed) == (3, 10)
+    one = Over("Training", straight, straight, straight)
+    assert (one.line.slope, one.line.fixed) == (3, 10)
     assert [one.largest(limit) for limit in (12, 13, 16, 10_000)] == [0, 1, 2, 64]
 
 
@@ -70,13 +70,13 @@ def test_both_lines_and_the_card_are_seen_where_training_is_far_above_it() -> No
 def test_a_floor_that_does_not_grow_is_said_and_the_line_begins_after_it() -> None:
     """100 bytes of an optimizer step up to batch 4, then 60 bytes and 10 for each sequence: 110 at batch 5."""
     sizes = [max(100, 60 + 10 * batch) for batch in range(1, 65)]
-    one = Line("Training", sizes, sizes, sizes)
-    assert (one.fixed, one.slope, one.straight_from) == (60, 10, 4)
+    one = Over("Training", sizes, sizes, sizes)
+    assert (one.line.fixed, one.line.slope, one.line.straight_from) == (60, 10, 4)
     assert "from batch 4 on 60 B and 10 B for each sequence" in batch_view.sentence(one, None)
 
 
 def test_training_costs_more_for_each_sequence_than_inference() -> None:
     found, _ = batch_view.lines(Settings(), range(1, 65))
     training, inference = found
-    assert training.slope > inference.slope > 0
+    assert training.line.slope > inference.line.slope > 0
     assert "Not even one" in batch_view.sentence(training, ("a card", 2**30))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import memcalc
 from memcalc.errors import MemcalcError
 from memcalc.hardware.live import is_live
 from memcalc.scenario.paths import Json, get, put
+from memcalc.solve import line
 from memcalc.sweep import Sweep, lengths_are_free
 from memcalc.ui import catalogues, options
 from memcalc.ui.state import Settings
@@ -24,39 +25,25 @@ LENGTH = {"train": "seq_len", "infer": "inference.prompt_tokens"}
 
 
 @dataclass(frozen=True)
-class Line:
-    """Device memory (bytes) for each batch from 1 on: the point and its range."""
+class Over:
+    """Device memory (bytes) of a run for each batch from 1 on: the point and its range."""
 
     title: str
     point: list[int]
     low: list[int]
     high: list[int]
 
-    @property
-    def straight_from(self) -> int:
-        """The first batch from which on the line of that slope holds (within 1%); before it, something else that
-        does not grow with the batch decides, as an optimizer step does."""
-        at = len(self.point)
-        while at > 1 and abs(self.fixed + self.slope * (at - 1) - self.point[at - 2]) <= 0.01 * self.point[at - 2]:
-            at -= 1
-        return at
-
-    @property
-    def slope(self) -> int:
-        """Bytes that one more sequence costs, where the batch is large."""
-        return (self.point[-1] - self.point[len(self.point) // 2]) // (len(self.point) - 1 - len(self.point) // 2)
-
-    @property
-    def fixed(self) -> int:
-        """Bytes that are there whatever the batch: where the line of that slope starts."""
-        return self.point[-1] - self.slope * len(self.point)
+    @cached_property
+    def line(self) -> line.Line:
+        """Its fixed part, its slope, and where they begin to hold."""
+        return line.through(self.point)
 
     def largest(self, limit: int) -> int:
         """The largest batch whose whole range is within ``limit`` bytes; 0 if none is."""
         return sum(1 for size in self.high if size <= limit)
 
 
-def lines(settings: Settings, batches: Sequence[int]) -> tuple[list[Line], list[MemcalcError]]:
+def lines(settings: Settings, batches: Sequence[int]) -> tuple[list[Over], list[MemcalcError]]:
     """Both runs over the batches; and what the core refused."""
     found, refused = [], []
     for title, of in (("Training", Settings.training), ("Inference", Settings.inference)):
@@ -64,7 +51,7 @@ def lines(settings: Settings, batches: Sequence[int]) -> tuple[list[Line], list[
         path = LENGTH[scenario["task"]]
         lengths = sorted({int(get(of(replace(settings, seq_len=one)), path)) for one in options.LENGTHS})
         try:
-            found.append(Line(title, *_found(scenario, path, tuple(lengths), tuple(batches))))
+            found.append(Over(title, *_found(scenario, path, tuple(lengths), tuple(batches))))
         except MemcalcError as error:
             refused.append(error)
     return found, refused

@@ -16,7 +16,7 @@ from memcalc.errors import MemcalcError
 from memcalc.hardware.fit import device_for
 from memcalc.scenario import Scenario
 from memcalc.ui import catalogues, export, words
-from memcalc.ui.batch_lines import Line, lines
+from memcalc.ui.batch_lines import Over, lines
 from memcalc.ui.colours import COLOURS
 from memcalc.ui.ledger import Run
 from memcalc.ui.markup import size
@@ -41,7 +41,7 @@ def capacity(settings: Settings) -> tuple[str, int] | None:
     return (words.card(settings.gpu, device.name), device.capacity) if device else None
 
 
-def figure(shown: list[Line], card: tuple[str, int] | None, now: int = 0) -> dict[str, Any]:
+def figure(shown: list[Over], card: tuple[str, int] | None, now: int = 0) -> dict[str, Any]:
     """Lines with their ranges as bands, their fixed parts, the card's line, and the chosen batch ``now``, in GiB."""
     highest = max(one.point[-1] for one in shown)
     # A card far below the steeper line would lie flat on the axis: look no higher than a few cards, but so high
@@ -73,18 +73,18 @@ def figure(shown: list[Line], card: tuple[str, int] | None, now: int = 0) -> dic
     }  # fmt: skip
 
 
-def _traces(one: Line) -> list[dict[str, Any]]:
+def _traces(one: Over) -> list[dict[str, Any]]:
     """A run's range as a band, the straight line's way down to its fixed part, and the line itself."""
     xs, colour = list(range(1, len(one.point) + 1)), SHADES[one.title]
     band = [units.gib(size) for size in (*one.high, *reversed(one.low))]
     hover = [f"{units.both(size)}" for size in one.point]
-    start = one.straight_from
-    fixed = f"whatever the batch: {units.both(max(0, one.fixed))}"
+    start, begins = one.line.straight_from, max(0.0, one.line.fixed)
+    fixed = f"whatever the batch: {units.both(begins)}"
     return [
         {"type": "scatter", "x": xs + xs[::-1], "y": band, "fill": "toself", "fillcolor": colour + "33",
          "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False,
          "name": f"{one.title}, range"},
-        {"type": "scatter", "x": [0, start], "y": [units.gib(max(0, one.fixed)), units.gib(one.point[start - 1])],
+        {"type": "scatter", "x": [0, start], "y": [units.gib(begins), units.gib(one.point[start - 1])],
          "mode": "lines+markers", "line": {"color": colour, "width": 2, "dash": "dot"},
          "marker": {"size": [9, 0], "color": colour}, "name": f"{one.title}, fixed part",
          "hovertemplate": f"<b>{one.title}</b><br>{fixed}<extra></extra>", "cliponaxis": False},
@@ -94,7 +94,7 @@ def _traces(one: Line) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _dot(one: Line, now: int) -> dict[str, Any]:
+def _dot(one: Over, now: int) -> dict[str, Any]:
     """The batch that is chosen, on the line."""
     there = one.point[now - 1]
     return {
@@ -105,7 +105,7 @@ def _dot(one: Line, now: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _name(one: Line, top: float) -> dict[str, Any]:
+def _name(one: Over, top: float) -> dict[str, Any]:
     """The line's name with its equation, where the line ends or leaves the chart."""
     last = max((at for at, size in enumerate(one.point, 1) if size <= top), default=1)
     leaves = last < len(one.point) * 0.6
@@ -117,22 +117,20 @@ def _name(one: Line, top: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def equation(one: Line) -> str:
+def equation(one: Over) -> str:
     """``15.6 GiB + 495 MiB × batch``."""
-    return f"{units.binary(max(one.fixed, 0))} + {units.binary(one.slope)} × batch"
+    return f"{units.binary(max(one.line.fixed, 0))} + {units.binary(one.line.slope)} × batch"
 
 
-def sentence(one: Line, card: tuple[str, int] | None) -> str:
+def sentence(one: Over, card: tuple[str, int] | None) -> str:
     """A line in words: its fixed part, its slope, and the largest batch that fits."""
-    start = one.straight_from
-    said = (
-        f"{one.title}: {units.binary(max(one.fixed, 0))} whatever the batch, and {units.binary(one.slope)} for each "
-        "sequence."
-    )
+    fixed, slope = units.binary(max(one.line.fixed, 0)), units.binary(one.line.slope)
+    start = one.line.straight_from
+    said = f"{one.title}: {fixed} whatever the batch, and {slope} for each sequence."
     if start > 1:
         said = (
             f"{one.title}: {units.binary(one.point[0])} at batch 1, decided by what does not grow with the batch; from "
-            f"batch {start} on {units.binary(max(one.fixed, 0))} and {units.binary(one.slope)} for each sequence."
+            f"batch {start} on {fixed} and {slope} for each sequence."
         )
     if card is None:
         return said
@@ -143,7 +141,7 @@ def sentence(one: Line, card: tuple[str, int] | None) -> str:
     return f"{said} Up to {most}{more} fit the {card[0]}."
 
 
-def as_csv(shown: list[Line]) -> str:
+def as_csv(shown: list[Over]) -> str:
     """Both lines with their ranges, a row a batch, in bytes."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -164,7 +162,7 @@ def offers(settings: Settings, _runs: Sequence[Run]) -> list[export.Offer]:
     ]
 
 
-def table(shown: list[Line]) -> str:
+def table(shown: list[Over]) -> str:
     """Both lines at powers of two, as HTML: a grid of Streamlit's costs the browser more than the chart."""
     head = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in shown)
     rows = "".join(

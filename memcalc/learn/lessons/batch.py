@@ -9,6 +9,7 @@ from memcalc.learn.case import Case, Json, ask, device, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, dashboard
 from memcalc.learn.words import between, percent
+from memcalc.solve.line import through
 
 TEXTS: Final = Variable(
     "texts", "Sequences at once (batch)", (1, 2, 5, 10, 20, 30, 40, 50, 60), 20,
@@ -52,13 +53,6 @@ def used_share(case: Case, batch: int, of: int, optimizer: str = "adamw") -> flo
     return device(ask(inference(case, part(batch, of)))) / device(ask(training(case, batch, optimizer=optimizer)))
 
 
-def line(sizes: list[int]) -> tuple[float, float]:
-    """(fixed part, bytes for each sequence) of the straight line through the upper half of ``sizes`` (from batch 1)."""
-    middle = len(sizes) // 2
-    slope = (sizes[-1] - sizes[middle - 1]) / (len(sizes) - middle)
-    return sizes[-1] - slope * len(sizes), slope
-
-
 def both(case: Case) -> tuple[list[int], list[int]]:
     """Training and inference over the batch, from 1 on."""
     batches = list(range(1, TEXTS.values[-1] + 1))
@@ -90,7 +84,7 @@ def show(case: Case) -> Shown:
     marks = [Mark(f"batch {batch}: {units.binary(now)}", float(batch), float(now), "gradients")]
     if batch > 1:
         marks.append(Mark(f"half: {percent(half / now)}", float(part(batch, 2)), float(half), "gradients"))
-    fixed_part, slope = line(train)
+    line = through(train)
     share = percent(half / now)
     other = ", not 50 %" if share != "50 %" else ""
     said = f"Half the batch needs {share} of the memory{other}." if batch > 1 else "One text is the least."
@@ -99,7 +93,8 @@ def show(case: Case) -> Shown:
         f"Memory over the batch, from 1 to {len(train)}. Training rises from {units.binary(train[0])} to "
         f"{units.binary(train[-1])}, inference from {units.binary(infer[0])} to {units.binary(infer[-1])}. At batch "
         f"{batch} training needs {units.binary(now)}, at half of it {units.binary(half)}.",
-        f"{said} A fixed part of {units.binary(max(0, fixed_part))} stays, and each text adds {units.binary(slope)}.",
+        f"{said} A fixed part of {units.binary(max(0, line.fixed))} stays, and each text adds "
+        f"{units.binary(line.slope)}.",
         (_term("training", train, batch), _term("inference", infer, batch)),
         _rules(case, batch),
         _notes(train),
@@ -107,10 +102,9 @@ def show(case: Case) -> Shown:
 
 
 def _term(name: str, sizes: list[int], batch: int) -> Term:
-    start, slope = line(sizes)
-    size = sizes[batch - 1]
-    how = f"{units.binary(max(0, start))} + {batch} × {units.binary(slope)}"
-    if abs(start + slope * batch - size) > 0.01 * size:
+    line, size = through(sizes), sizes[batch - 1]
+    how = f"{units.binary(max(0, line.fixed))} + {batch} × {units.binary(line.slope)}"
+    if not line.holds(batch, size):
         how = "does not grow with the batch here"
     return Term(name, how, units.binary(size), name == "training")
 
@@ -134,8 +128,7 @@ def _rules(case: Case, batch: int) -> tuple[Rule, ...]:
 
 
 def _notes(train: list[int]) -> tuple[str, ...]:
-    start, slope = line(train)
-    flat = sum(1 for at, size in enumerate(train, 1) if size > (start + slope * at) * 1.01)
+    flat = through(train).straight_from - 1
     if not flat:
         return ()
     return (
@@ -146,14 +139,14 @@ def _notes(train: list[int]) -> tuple[str, ...]:
 
 def remember(case: Case) -> tuple[str, ...]:
     train, infer = both(case)
-    (start, slope), (_, cheap) = line(train), line(infer)
+    rises, cheap = through(train), through(infer).slope
     return (
-        f"Memory over the batch is a straight line: for {case.name} {units.binary(max(0, start))}, and "
-        f"{units.binary(slope)} for each text.",
+        f"Memory over the batch is a straight line: for {case.name} {units.binary(max(0, rises.fixed))}, and "
+        f"{units.binary(rises.slope)} for each text.",
         "Half the batch halves the second part only. “Half the memory” comes near the truth where activations are "
         "nearly all: small models, long texts, large batches.",
-        f"Inference has a line too, far flatter: {units.binary(cheap)} for each text, {percent(cheap / slope)} of "
-        "training's.",
+        f"Inference has a line too, far flatter: {units.binary(cheap)} for each text, {percent(cheap / rises.slope)} "
+        "of training's.",
     )
 
 
