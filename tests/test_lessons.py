@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -265,6 +267,37 @@ def test_lora_shrinks_what_goes_with_the_trained_parameters_only() -> None:
     assert lora.component_peak["weights"] == pytest.approx(2 * LLAMA, rel=0.01)
     assert shown.rules[0].holds is False
     assert f"{100 * lora.peak['device'] / full.peak['device']:.0f} %" in shown.headline
+
+
+def test_what_four_bit_weights_do_to_activations_is_computed_and_traced() -> None:
+    """Lesson 7's sentence, from three estimates; and against traces of PEFT's and bitsandbytes' own code: in bf16 their
+    activations are larger than LoRA's, and larger than their own under autocast."""
+    case = tuning.LESSON.usual("Llama-3.1-8B")
+    (said,) = (one for one in tuning.show(case.at(way="qlora")).notes if "autocast" in one)
+    lora, plain, mixed = (
+        memcalc.estimate(train("Llama-3.1-8B", precision=precision, training={"method": method})).component_peak[
+            "activations"
+        ]
+        for method, precision in (("lora", "bf16"), ("qlora", "bf16"), ("qlora", "bf16-mixed"))
+    )
+    assert f"take {units.binary(plain)}, {plain / lora:.1f} times LoRA’s {units.binary(lora)}" in said
+    assert f"(bf16-mixed) they take {units.binary(mixed)};" in said
+    assert not any("autocast" in one for one in tuning.show(case).notes)
+    traced = {
+        one["name"]: one
+        for one in json.loads((Path(__file__).parent / "data" / "traces_settings.json").read_text())
+        if one["scenario"].get("training", {}).get("method") == "qlora" and "base_weights=" in one["name"]
+    }
+    compared = 0
+    for name, one in traced.items():
+        if " bf16 " in name:
+            settings = {key: value for key, value in one["scenario"]["training"].items() if key != "base_weights"}
+            beside = memcalc.estimate({**one["scenario"], "training": {**settings, "method": "lora"}})
+            seen = one["expect"]["at_peak"]["activations"]
+            assert seen > beside.at_peak["activations"]
+            assert seen > traced[name.replace(" bf16 ", " bf16-mixed ")]["expect"]["at_peak"]["activations"]
+            compared += 1
+    assert compared >= 8
 
 
 def test_eager_attention_grows_with_the_square_of_the_text_and_flash_with_the_text() -> None:

@@ -8,7 +8,7 @@ from memcalc import units
 from memcalc.learn.case import Case, ask, device, parts
 from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term, Variable
 from memcalc.learn.lessons.variables import dashboard
-from memcalc.learn.words import LABELS, between, listed, percent
+from memcalc.learn.words import LABELS, between, listed, percent, times
 
 WAYS: Final[dict[str, dict[str, Any]]] = {
     "full": {"precision": "bf16-mixed", "optimizer": "adamw"},
@@ -29,11 +29,6 @@ LENGTH: Final = 1024
 EDGES: Final = (0.02, 0.10, 0.30, 0.60)
 CHOICES: Final = ("up to 2 %", "2 to 10 %", "10 to 30 %", "30 to 60 %", "more than 60 %")
 SHRINK: Final = "Training 1 % of the parameters needs 1 % of the memory"
-QLORA: Final = (
-    "Beside 4-bit weights, norms and embeddings are turned into 32 bits, and much is computed in 32 bits then: "
-    "activations without checkpointing can be larger than LoRA’s."
-)
-"""PEFT, utils/other.py: prepare_model_for_kbit_training."""
 COUNTED: Final = ("weights", "gradients", "optimizer", "activations")
 
 
@@ -80,19 +75,37 @@ def show(case: Case) -> Shown:
         _rules(case),
         (
             "Components are at their own largest here, at whatever instant: they do not all live at once.",
-            *([QLORA] if WAYS[way].get("method") == "qlora" else []),
+            *([beside_four_bits(case)] if WAYS[way].get("method") == "qlora" else []),
         ),
     )  # fmt: skip
+
+
+def kept(case: Case, method: str, precision: str, checkpointing: str = "none") -> int:
+    """Activations of adapters trained beside frozen weights, where they are largest."""
+    found = ask(case.train(LENGTH, precision=precision, method=method, checkpointing=checkpointing))
+    return int(found.component_peak["activations"])
+
+
+def beside_four_bits(case: Case) -> str:
+    """What 4-bit weights do to activations: prepare_model_for_kbit_training makes fp32 of all that is not quantised
+    [peft 0.21, utils/other.py], so the hidden states between the blocks are in fp32 as well, unless autocast is on."""
+    lora, plain, mixed = (kept(case, *one) for one in (("lora", "bf16"), ("qlora", "bf16"), ("qlora", "bf16-mixed")))
+    return (
+        "Beside 4-bit weights PEFT turns norms and embeddings into 32 bits, and what follows from them is computed in "
+        f"32 bits: activations take {units.binary(plain)}, {times(plain / lora)} LoRA’s {units.binary(lora)}. Under "
+        f"autocast (bf16-mixed) they take {units.binary(mixed)}; with checkpointing "
+        f"{units.binary(kept(case, 'qlora', 'bf16', 'full'))}."
+    )
 
 
 def _rules(case: Case) -> tuple[Rule, ...]:
     full, lora = ask(scenario(case, "full")), ask(scenario(case, "lora"))
     trained, ratio = lora.parameters["trainable"] / full.parameters["trainable"], device(lora) / device(full)
-    kept = lora.component_peak["activations"] / full.component_peak["activations"]
+    left = lora.component_peak["activations"] / full.component_peak["activations"]
     return (
         Rule(SHRINK, ratio <= 2 * trained,
              f"LoRA trains {percent(trained)} of the parameters and needs {percent(ratio)} of the memory; "
-             f"{percent(kept)} of the activations remain."),
+             f"{percent(left)} of the activations remain."),
     )  # fmt: skip
 
 
