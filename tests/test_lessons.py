@@ -218,6 +218,8 @@ def test_accumulating_keeps_one_pieces_activations() -> None:
     assert accumulate.slower(case, 1, "full") == pytest.approx((plain + computing / 3) / plain)
     rules = {rule.text: rule.holds for rule in accumulate.show(case).rules}
     assert rules == {accumulate.ACCUMULATE: False, accumulate.CHECKPOINT: True}
+    said = " ".join(accumulate.show(case).notes)  # what the page says of its time: assumed, and by whose rules
+    assert all(words in said for words in ("assumed", "nothing of it is measured", "2001.08361", "1604.06174"))
 
 
 @pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B", "Mixtral-8x7B"])

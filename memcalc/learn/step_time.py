@@ -12,7 +12,9 @@ from typing import Final
 OPERATIONS: Final = {"forward": 2, "backward": 4, "again": 2}
 """Floating-point operations for each parameter and token: a product and a sum forward; twice that backward, for the
 inputs' gradients and the weights'; and the forward pass again with full checkpointing. Kaplan et al., "Scaling Laws for
-Neural Language Models" (arXiv 2001.08361), section 2.1; Chen et al. (arXiv 1604.06174) for the repeated pass."""
+Neural Language Models" (arXiv 2001.08361), section 2.1; Epoch AI, "What's the backward-forward FLOP ratio for neural
+networks?" (epochai.org/blog/backward-forward-FLOP-ratio): close to 2 to 1 but for first layers and small batches; Chen
+et al. (arXiv 1604.06174) for the repeated pass."""
 PASS_BYTES: Final = 22
 """Bytes moved for each parameter and micro-batch in mixed precision: the weight read (4) and its 16-bit copy written
 (2), the copy read forward (2) and backward (2), the gradient read (4), added to (4), written (4)."""

@@ -26,6 +26,17 @@ ACCUMULATE = "Accumulating gradients text by text divides the memory by the numb
 CHECKPOINT = "Checkpointing costs a third more time"
 
 
+NOTES: Final = (
+    "The time is assumed by a simple model; nothing of it is measured. It computes at "
+    f"{COMPUTES / 1e12:.0f} × 10¹² operations a second, half of what an A100’s data sheet promises, and moves "
+    f"{PASS_BYTES} bytes for each parameter and piece at {MOVES / 1e12:.0f} TB a second.",
+    "Operations for each parameter and token: 2 forward and 4 backward, 1 to 2 (Kaplan et al., arXiv 2001.08361; Epoch "
+    "AI, “What’s the backward-forward FLOP ratio for neural networks?”), and 2 again with checkpointing (Chen et al., "
+    "arXiv 1604.06174). Real runs differ: Hugging Face’s documentation speaks of about 20 % more time.",
+)
+"""Where the time comes from; the last figure: huggingface.co/docs/transformers/en/grad_checkpointing."""
+
+
 def found(case: Case, micro: int, checkpointing: str = "none") -> Estimate:
     """The step's estimate: ``micro`` pieces of the same ``BATCH`` texts."""
     return ask(case.train(LENGTH, BATCH // micro, grad_accumulation=micro, checkpointing=checkpointing))
@@ -87,11 +98,7 @@ def show(case: Case) -> Shown:
         f"{points['full'][at][0]:.2f} times.",
         _formula(case, micro),
         _rules(case),
-        (
-            "The time is a simple model, not a measurement: computing at "
-            f"{COMPUTES / 1e12:.0f} × 10¹² operations a second, and {PASS_BYTES} bytes moved for each parameter and "
-            f"piece at {MOVES / 1e12:.0f} TB a second, as on an A100.",
-        ),
+        NOTES,
     )  # fmt: skip
 
 
