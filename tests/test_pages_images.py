@@ -51,17 +51,37 @@ def test_every_choice_is_one_of_the_cores() -> None:
     assert set(images_settings.WEIGHTS) <= set(WEIGHTS)
     assert set(images_settings.OFFLOADS) == set(OFFLOADS)
     assert all(side % 64 == 0 for side in images_settings.SIDES)
-    for setting in images_settings.ALL:
-        for value in setting.values():
-            states = {setting.key: setting.state(value)}
-            memcalc.estimate(images_settings.scenario("FLUX.1-dev", None, states))
+    for name in images_settings.MODELS:
+        for setting in images_settings.ALL:
+            for value in setting.values():
+                states = {"infer": "fp16", setting.key: setting.state(value)}
+                memcalc.estimate(images_settings.scenario(name, None, states))
+
+
+def test_another_model_brings_its_usual_size_and_steps() -> None:
+    test = page(pipeline="FLUX.1-dev")
+    test.selectbox(key="pipeline").set_value("SD-1.5").run()
+    assert not test.exception
+    assert [test.select_slider(key=key).value for key in ("wide", "high", "steps")] == [512, 512, 50]
+    assert images_settings.follow("SDXL", {"wide": 768, "high": 512, "steps": 12}) == {}
+
+
+def test_only_what_means_something_is_asked() -> None:
+    switches = {
+        name: {one.key for one in page(pipeline=name, infer="fp16").toggle}
+        for name in ("FLUX.1-dev", "SDXL", "SD3-medium")
+    }
+    assert switches["FLUX.1-dev"] == {"slicing", "tiling"}
+    assert switches["SDXL"] == {"slicing", "tiling", "unguided", "fixed"}
+    assert switches["SD3-medium"] == {"slicing", "tiling", "unguided", "not5"}
 
 
 @pytest.mark.parametrize("name", images_settings.MODELS)
 @pytest.mark.parametrize("offload", images_settings.OFFLOADS.values())
-@pytest.mark.parametrize("parts", [images_settings.WEIGHTS[one] for one in ("same", "nf4", "gguf:Q8_0")])
-def test_many_settings(name: str, offload: str, parts: str) -> None:
-    test = page(pipeline=name, offload=offload, parts=parts, images="2", tiling="true", gpu="16 GB card")
+def test_many_settings(name: str, offload: str) -> None:
+    key = "unet" if name in ("SDXL", "SD-1.5") else "parts"
+    test = page(pipeline=name, offload=offload, images="2", tiling="true", gpu="16 GB card", infer="fp16",
+                **{key: images_settings.WEIGHTS["nf4"]})  # fmt: skip
     assert not test.exception
     assert not test.warning
     assert not test.info

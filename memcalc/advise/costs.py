@@ -105,9 +105,13 @@ VAE_SLICING = Cost("Pictures leave the VAE one after another. The same pictures.
 VAE_TILING = Cost("The VAE decodes overlapping tiles, which are blended: tones may differ a little between them.", 2,
                   source=_DIFFUSERS)  # fmt: skip
 IMAGES_16 = Cost("16-bit weights and arithmetic: the usual way to run these models.", 1)
-IMAGES_8 = Cost("Denoiser and text encoder in 8 bits: pictures change a little.", 3,
+IMAGES_8 = Cost("8-bit weights: pictures change a little.", 3,
                 source="huggingface/blog diffusers-quantization.md")  # fmt: skip
-IMAGES_4 = Cost("Denoiser and text encoder in 4 bits, unpacked at every use: pictures change.", 5,
+IMAGES_4 = Cost("4-bit weights, unpacked at every use: pictures change.", 5,
                 source="huggingface/blog diffusers-quantization.md")  # fmt: skip
 SMALLER_PICTURES = Cost("Pictures of about half the area.", 8)
 FEWER_PICTURES = Cost("Half as many pictures at once; the rest come after.", 5, "up to half the throughput")
+VAE_16 = Cost("Another VAE (madebyollin/sdxl-vae-fp16-fix), finetuned so that fp16 does not overflow. Pictures differ "
+              "a little.", 1, source="huggingface.co/madebyollin/sdxl-vae-fp16-fix")  # fmt: skip
+NO_T5 = Cost("Long or precise prompts, and lettering, are followed less well.", 5, source="2403.03206, section 5.3")
+NO_GUIDANCE = Cost("Prompts are followed loosely, unless the model was distilled for it.", 8, "half the time")

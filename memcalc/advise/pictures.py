@@ -10,10 +10,10 @@ from memcalc.advise.changes import Change, Now, set_to
 Maker = Callable[[Now], Iterator[Change]]
 
 _WEIGHTS = (
-    ("int8", 8, "Denoiser and text encoder in int8 (bitsandbytes)"),
-    ("torchao-float8", 8, "Denoiser and text encoder in float8 (torchao)"),
-    ("nf4", 4, "Denoiser and text encoder in nf4 (bitsandbytes)"),
-    ("nf4-dq", 4, "Denoiser and text encoder in nf4, double-quantised"),
+    ("int8", 8, "Denoiser (and T5) in int8 (bitsandbytes)"),
+    ("torchao-float8", 8, "Denoiser (and T5) in float8 (torchao)"),
+    ("nf4", 4, "Denoiser (and T5) in nf4 (bitsandbytes)"),
+    ("nf4-dq", 4, "Denoiser (and T5) in nf4, double-quantised"),
     ("gguf:Q8_0", 8, "Denoiser from a GGUF file, Q8_0"),
     ("gguf:Q4_K", 4, "Denoiser from a GGUF file, Q4_K"),
 )
@@ -29,6 +29,10 @@ def _formats(now: Now) -> Iterator[Change]:
     """Weights in fewer bits."""
     if now.get("precision") == "fp32":
         yield set_to("precision-bf16", "precision", "Everything in bf16", costs.IMAGES_16, precision="bf16")
+    if now.get("inference.vae_upcast"):
+        yield set_to("vae-16", "vae", "A VAE that works in fp16", costs.VAE_16, inference__vae_upcast=False)
+    if now.get("inference.t5"):
+        yield set_to("no-t5", "t5", "Without T5", costs.NO_T5, inference__t5=False)
     held = _bits(str(now.get("inference.weights")))
     for name, bits, title in _WEIGHTS:
         if bits < held:
@@ -60,6 +64,8 @@ def _less(now: Now) -> Iterator[Change]:
     if images > 1:
         yield set_to("half-images", "images", f"{images // 2:,} pictures at once", costs.FEWER_PICTURES,
                      inference__images=images // 2)  # fmt: skip
+    if now.get("inference.guidance"):
+        yield set_to("no-guidance", "guidance", "No guidance", costs.NO_GUIDANCE, inference__guidance=False)
     width, height = (int(now.get(f"inference.{side}")) for side in ("width", "height"))
     smaller = [max(_LEAST_SIDE, side * 3 // 4 // 64 * 64) for side in (width, height)]
     if smaller[0] <= width and smaller[1] <= height and smaller[0] * smaller[1] < width * height:

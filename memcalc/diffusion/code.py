@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcalc.diffusion.asked import Asked, understood
+from memcalc.diffusion.spec import PUBLISHED
+from memcalc.diffusion.text import CLIP_TOKENS
 
-HUBS = {"FLUX.1-dev": "black-forest-labs/FLUX.1-dev", "FLUX.1-schnell": "black-forest-labs/FLUX.1-schnell"}
-"""Where the published models lie."""
 DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.float32"}
 _TORCHAO = {"torchao-int8": "Int8WeightOnlyConfig()", "torchao-float8": "Float8WeightOnlyConfig()",
             "fp8": "Float8WeightOnlyConfig()"}  # fmt: skip
@@ -23,17 +23,21 @@ def code(scenario: Mapping[str, Any]) -> str:
     pipe.enable_model_cpu_offload()
     """
     asked = understood(scenario)
+    spec = asked.spec
     imports, before, given = _quantised(asked)
-    hub = HUBS.get(asked.spec.name, "path/of/the/pipeline")
+    given = [*given, *_upcast(asked), *_without_t5(asked)]
+    hub = PUBLISHED[spec.name][1] if spec.name in PUBLISHED else "path/of/the/pipeline"
     loading = [f'"{hub}"', *given, f"torch_dtype={DTYPES[asked.precision]}"]
+    if asked.precision == "fp16" and spec.vae.upcast and not asked.upcast:
+        imports["diffusers"] = ("AutoencoderKL", *imports.get("diffusers", ()))
     lines = [
         "import torch",
-        f"from diffusers import {', '.join(sorted({'FluxPipeline', *imports.get('diffusers', ())}))}",
+        f"from diffusers import {', '.join(sorted({spec.pipeline, *imports.get('diffusers', ())}))}",
     ]
     lines += [
         f"from {name} import {', '.join(sorted(words))}" for name, words in imports.items() if name != "diffusers"
     ]
-    lines += ["", *before, _call("pipe = FluxPipeline.from_pretrained", loading)]
+    lines += ["", *before, _call(f"pipe = {spec.pipeline}.from_pretrained", loading)]
     lines += {
         "none": ['pipe.to("cuda")'],
         "model": ["pipe.enable_model_cpu_offload()"],
@@ -41,9 +45,27 @@ def code(scenario: Mapping[str, Any]) -> str:
     }[asked.offload]
     lines += ["pipe.vae.enable_slicing()"] * asked.slicing + ["pipe.vae.enable_tiling()"] * asked.tiling
     prompts = '"a lighthouse at dusk"' if asked.batch == 1 else f'["a lighthouse at dusk"] * {asked.batch}'
-    words = [prompts, f"width={asked.width}", f"height={asked.height}", f"num_images_per_prompt={asked.images}"]
-    words += [f"num_inference_steps={asked.steps}", f"max_sequence_length={asked.text}"]
-    return "\n".join([*lines, _call("images = pipe", words) + ".images", ""])
+    called = [prompts, f"width={asked.width}", f"height={asked.height}", f"num_images_per_prompt={asked.images}"]
+    called.append(f"num_inference_steps={asked.steps}")
+    if asked.text != CLIP_TOKENS:
+        called.append(f"max_sequence_length={asked.text}")
+    if asked.guidance is False:
+        called.append("guidance_scale=1.0")
+    return "\n".join([*lines, _call("images = pipe", called) + ".images", ""])
+
+
+def _upcast(asked: Asked) -> list[str]:
+    """A VAE that was made for fp16, in place of the one that is run in fp32."""
+    if asked.precision != "fp16" or not asked.spec.vae.upcast or asked.upcast:
+        return []
+    return ['vae=AutoencoderKL.from_pretrained("madebyollin/sdxl-vae-fp16-fix", torch_dtype=torch.float16)']
+
+
+def _without_t5(asked: Asked) -> list[str]:
+    lost = [one for one in asked.spec.encoders if one not in asked.encoders]
+    return [
+        f"{name}=None" for one in lost for name in (one.component, one.component.replace("text_encoder", "tokenizer"))
+    ]
 
 
 def _call(name: str, words: list[str]) -> str:
@@ -61,13 +83,13 @@ def _quantised(asked: Asked) -> tuple[Imports, list[str], list[str]]:
     if weights == "same":
         return {}, [], []
     if weights.startswith("gguf:"):
-        kind = weights.removeprefix("gguf:")
+        file = f"{asked.spec.name}-{weights.removeprefix('gguf:')}.gguf"
         before = [
-            _call("transformer = FluxTransformer2DModel.from_single_file",
-                  [f'"flux-{kind}.gguf"', f"quantization_config=GGUFQuantizationConfig(compute_dtype={dtype})",
+            _call(f"transformer = {asked.spec.model}.from_single_file",
+                  [f'"{file}"', f"quantization_config=GGUFQuantizationConfig(compute_dtype={dtype})",
                    f"torch_dtype={dtype}"]),
         ]  # fmt: skip
-        return {"diffusers": ("FluxTransformer2DModel", "GGUFQuantizationConfig")}, before, ["transformer=transformer"]
+        return {"diffusers": (asked.spec.model, "GGUFQuantizationConfig")}, before, ["transformer=transformer"]
     imports: Imports = {"diffusers": ("PipelineQuantizationConfig",)}
     if weights in _BNB:
         own, other = "BitsAndBytesConfig as DiffusersConfig", "BitsAndBytesConfig as TextConfig"
@@ -85,12 +107,13 @@ def _quantised(asked: Asked) -> tuple[Imports, list[str], list[str]]:
         imports["torchao.quantization"] = (config.partition("(")[0],)
         made = (config, config)
     imports["diffusers"] = ("PipelineQuantizationConfig", own)
-    imports["transformers"] = (other,)
+    if any(one.t5 for one in asked.encoders):
+        imports["transformers"] = (other,)
     before = [
         "quantised = PipelineQuantizationConfig(",
         "    quant_mapping={",
-        f'        "transformer": DiffusersConfig({made[0]}),',
-        f'        "text_encoder_2": TextConfig({made[1]}),',
+        f'        "{asked.spec.component}": DiffusersConfig({made[0]}),',
+        *(f'        "{one.component}": TextConfig({made[1]}),' for one in asked.encoders if one.t5),
         "    }",
         ")",
     ]

@@ -60,7 +60,7 @@ def _measured(one: MeasuredCase) -> Case:
 
 def _family(model: Any) -> str:
     if is_pipeline({"model": model}):
-        return "flux"
+        return "flux" if str(model).startswith("FLUX") else "stable diffusion"
     config = catalogue.find(model).config if isinstance(model, str) else model.get("config", {})
     return str(config.get("model_type", "by size"))
 

@@ -66,6 +66,7 @@ def facts(scenario: Json, run: Run) -> str:
     width, height = (int(get(run.estimate["scenario"], f"inference.{name}")) for name in ("width", "height"))
     listed = [
         ("Picture", f"{width:,} × {height:,}", f"{width * height / 1e6:.2f} megapixels"),
+        ("Latents denoised at once", f"{report['latents']:,}", _twice(run)),
         ("Weights of all parts", units.binary(report["weights"]), "on the card or in the computer's memory"),
     ]
     found = room(scenario, run)
@@ -82,6 +83,12 @@ def facts(scenario: Json, run: Run) -> str:
         for what, figure, more in listed
     )
     return f'<dl class="mc-facts">{cards}</dl>'
+
+
+def _twice(run: Run) -> str:
+    """What guidance has to do with it."""
+    guidance = get(run.estimate["scenario"], "inference.guidance")
+    return {None: "guidance doubles nothing", True: "guidance takes each twice", False: "no guidance"}[guidance]
 
 
 def parts_table(run: Run) -> str:

@@ -25,10 +25,18 @@ class Form(form_controls.Form):
         """Pipeline and card."""
         with st.container(gap="small", key="group-model"):
             self.states["pipeline"] = st.selectbox(
-                "Model", known.MODELS, key="pipeline", bind=form_controls.LINK, on_change=redraw.answer,
+                "Model", known.MODELS, key="pipeline", bind=form_controls.LINK, on_change=_follow,
                 help="Published pipelines, with the text encoders and the VAE that they come with.",
             )  # fmt: skip
             self.card()
+
+
+def _follow() -> None:
+    """Another model: sizes and steps that are some model's usual ones become this model's."""
+    held = {key: st.session_state.get(key) for key in ("wide", "high", "steps")}
+    for key, state in known.follow(str(st.session_state["pipeline"]), held).items():
+        st.session_state[key] = state
+    redraw.whole()
 
 
 def scenario_of(states: Mapping[str, Any]) -> Json:

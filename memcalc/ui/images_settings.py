@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memcalc.diffusion import NAMES, understood
+from memcalc.diffusion import NAMES, PUBLISHED, understood
+from memcalc.diffusion.spec import Pipeline
 from memcalc.ui import bring, options
 from memcalc.ui.form import Json, Setting, fill, get
 
-MODELS = tuple(NAMES)
+MODELS = NAMES
 SIDES = (
     256,
     384,
@@ -81,6 +82,30 @@ class PipelineSetting(Setting):
         return True
 
 
+def _pipeline(scenario: Json) -> Pipeline:
+    return PUBLISHED[str(scenario["model"])][0]
+
+
+def _doubles(scenario: Json) -> bool:
+    return _pipeline(scenario).doubles
+
+
+def _upcasts(scenario: Json) -> bool:
+    return _pipeline(scenario).vae.upcast and get(scenario, "precision") == "fp16"
+
+
+def _may_lose_t5(scenario: Json) -> bool:
+    return _pipeline(scenario).negative
+
+
+def _gguf(scenario: Json) -> bool:
+    return _pipeline(scenario).gguf
+
+
+def _no_gguf(scenario: Json) -> bool:
+    return not _gguf(scenario)
+
+
 PICTURES = (
     PipelineSetting("wide", "Width", "inference.width", "ladder", 1024, "Pixels across.", SIDES, said=True),
     PipelineSetting("high", "Height", "inference.height", "ladder", 1024, "Pixels down.", SIDES, said=True),
@@ -88,20 +113,31 @@ PICTURES = (
                     "Images per prompt: they go through the denoiser and the VAE together.", IMAGES),
     PipelineSetting("steps", "Steps", "inference.steps", "ladder", 28,
                     "Steps cost time, not memory: each needs the same and leaves nothing.", STEPS, said=True),
+    PipelineSetting("unguided", "Without guidance", "inference.guidance", "switch", True,
+                    "With it the denoiser takes every picture twice: with the prompt, and without.", wish=False,
+                    when=_doubles),
 )  # fmt: skip
 NUMBERS = (
     PipelineSetting("infer", "Precision", "precision", "choice", "bf16",
                     "What the models compute in, and how weights are kept that are not quantised.",
                     lines=options.INFERENCE_PRECISIONS, only=tuple(options.INFERENCE_PRECISIONS)),
     PipelineSetting("parts", "Quantised parts", "inference.weights", "choice", "same",
-                    "Denoiser and large text encoder (with a GGUF file, the denoiser alone).",
-                    shown=WEIGHTS, only=tuple(WEIGHTS),
-                    compared=("same", "int8", "nf4", "torchao-float8", "gguf:Q8_0", "gguf:Q4_K")),
+                    "Denoiser and T5 (with a GGUF file, the denoiser alone).", shown=WEIGHTS, only=tuple(WEIGHTS),
+                    compared=("same", "int8", "nf4", "torchao-float8", "gguf:Q8_0", "gguf:Q4_K"), when=_gguf),
+    PipelineSetting("unet", "Quantised U-Net", "inference.weights", "choice", "same",
+                    "The denoiser's linear layers; its convolutions keep the precision.", shown=WEIGHTS,
+                    only=tuple(one for one in WEIGHTS if not one.startswith("gguf:")),
+                    compared=("same", "int8", "nf4", "torchao-float8"), when=_no_gguf),
+    PipelineSetting("fixed", "VAE that works in fp16", "inference.vae_upcast", "switch", True,
+                    "SDXL's own overflows in fp16: diffusers runs it in fp32.", wish=False, when=_upcasts),
 )  # fmt: skip
 PLACES = (
     PipelineSetting("offload", "Weights on the card", "inference.offload", "choice", "none",
                     "What is not on the card waits in the computer's memory.",
                     shown=OFFLOADS, lines=OFFLOAD_LINES, only=tuple(OFFLOADS)),
+    PipelineSetting("not5", "Without T5", "inference.t5", "switch", True,
+                    "The largest text encoder is not loaded: prompts are followed less well.", wish=False,
+                    when=_may_lose_t5),
     PipelineSetting("slicing", "VAE slicing", "inference.vae_slicing", "switch", False,
                     "Pictures are decoded one after another."),
     PipelineSetting("tiling", "VAE tiling", "inference.vae_tiling", "switch", False,
@@ -120,6 +156,20 @@ def scenario(model: str, hardware: Json | None, states: Mapping[str, Any]) -> Js
     return fill({**start, "inference": {"runtime": "diffusers"}}, ALL, states)
 
 
+def follow(model: str, states: Mapping[str, Any]) -> dict[str, Any]:
+    """The controls that go along when this model is chosen: a size and a number of steps that are some model's usual
+    ones become its own; others were chosen by the visitor and stay."""
+    usual = [one for one, _ in PUBLISHED.values()]
+    chosen = PUBLISHED[model][0]
+    found: dict[str, Any] = {}
+    side = states.get("wide")
+    if side == states.get("high") and side in {one.side for one in usual}:
+        found |= {"wide": chosen.side, "high": chosen.side}
+    if states.get("steps") in {one.steps for one in usual}:
+        found["steps"] = chosen.steps
+    return found
+
+
 def states_of(given: Json) -> bring.Taken:
     """The states of the controls for a scenario that is brought back, and the fields that they cannot say; ValueError
     where it belongs elsewhere."""
@@ -129,21 +179,24 @@ def states_of(given: Json) -> bring.Taken:
     states, missing = bring.card_states(given)
     states["pipeline"] = given["model"]
     for setting in ALL:
-        state = setting.state(get(filled, setting.path))
+        usual_state = setting.state(setting.usual)
+        state = setting.state(get(filled, setting.path)) if setting.when(filled) else usual_state
         if state is None:
             missing.append(setting.path)
-        states[setting.key] = setting.state(setting.usual) if state is None else state
+        states[setting.key] = usual_state if state is None else state
     missing += [path for path in ("batch", "text_len") if filled[path] != usual[path]]
     return states, missing
 
 
 def effect(sets: Mapping[str, Any]) -> dict[str, Any]:
     """The states of the controls that make a change (fields by dotted path); a size that is no rung becomes the next
-    smaller one."""
+    smaller one. Where two controls share a field, both follow as far as they can say it."""
     states: dict[str, Any] = {}
     for path, value in sets.items():
-        setting = next(one for one in ALL if one.path == path)
-        if setting.kind == "ladder" and value not in setting.rungs:
-            value = max((one for one in setting.rungs if one <= value), default=setting.rungs[0])
-        states[setting.key] = setting.state(value)
+        for setting in (one for one in ALL if one.path == path):
+            if setting.kind == "ladder" and value not in setting.rungs:
+                value = max((one for one in setting.rungs if one <= value), default=setting.rungs[0])
+            state = setting.state(value)
+            if state is not None:
+                states[setting.key] = state
     return states
