@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import json
 import struct
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
 import pytest
+from conftest import Answer
 
 import memcalc
 from memcalc.errors import ModelError
@@ -275,45 +274,6 @@ def test_an_index_leads_to_no_other_folder(folder: Path) -> None:
 
 
 # --- the Hub
-
-
-Answer = Callable[[str, str | None], tuple[int, bytes, dict[str, str]]]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
-    """``serve(answer)``: a Hub on this machine; what it was asked for comes back as a list."""
-    servers = []
-
-    def start(answer: Answer) -> list[str]:
-        asked: list[str] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append(self.path)
-                code, body, headers = answer(self.path, self.headers.get("Authorization"))
-                self.send_response(code)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        hub._text.cache_clear()
-        return asked
-
-    yield start
-    for one in servers:
-        one.shutdown()
-        one.server_close()
 
 
 def test_a_model_of_the_hub_is_its_configuration(serve: Callable[[Answer], list[str]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memcalc.errors import ModelError
-from memcalc.models import catalogue, config, generic
+from memcalc.models import catalogue, config, generic, portable
 from memcalc.models.description import ModelDescription
 from memcalc.models.files import gguf, hub, safetensors
 
@@ -26,12 +26,12 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
         return catalogue.describe(model)
     if not isinstance(model, Mapping):
         raise ModelError("model must be a name or an object", "model", KINDS)
-    named = [one for one in model if model[one] is not None]
+    named = [one for one in model if model[one] is not None and one not in portable.BESIDE]
     if len(named) != 1:
         raise ModelError("model must have exactly one of the choices", "model", KINDS)
     kind = named[0]
     if kind == "config":
-        return config.describe(model["config"])
+        return portable.describe(model)
     if kind == "parameters":
         return generic.describe(model["parameters"])
     if kind == "hub":

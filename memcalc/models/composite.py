@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcalc.errors import ModelError
-from memcalc.models.reader import FIELD, shown
+from memcalc.models.reader import FIELD, View, shown
 
 TEXT_PARTS: dict[str, tuple[str, str]] = {
     "llama4": ("llama4_text", "Llama4ForConditionalGeneration"),
@@ -36,14 +36,15 @@ def text_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, 
     usual, head = TEXT_PARTS[kind]
     named = config.get("architectures")
     if named and named != [head]:
-        return {**config, "model_type": usual}, ()  # the text model under the whole's model_type
+        return View(config, over={"model_type": usual}), ()  # the text model under the whole's model_type
     inner = config.get("text_config")
     if not isinstance(inner, Mapping):
         raise ModelError(
             f"a configuration of {kind} must hold a text_config, not {shown(inner)}", f"{FIELD}.text_config"
         )
-    text = {"model_type": usual, **inner}
+    under = {"model_type": usual}
     if "tie_word_embeddings" in config:
-        text.setdefault("tie_word_embeddings", config["tie_word_embeddings"])
+        under["tie_word_embeddings"] = config["tie_word_embeddings"]
+    text = View(inner, under=under)
     note = f"the language model of {kind} alone: what reads pictures (vision_config) is left out, its weights too"
     return text, (note,)

@@ -18,6 +18,8 @@ from memcalc.models.readers import FAMILIES
 
 LARGEST = 4 * 1024 * 1024
 """Bytes: no real config.json is larger."""
+DEEPEST = 24
+"""Objects and lists within one another: real ones have up to six."""
 
 
 def parsed(text: str | bytes, name: str, field: str) -> dict[str, Any]:
@@ -28,7 +30,23 @@ def parsed(text: str | bytes, name: str, field: str) -> dict[str, Any]:
         raise ModelError(f"{name} is not valid JSON: {error}", field) from error
     if not isinstance(found, dict):
         raise ModelError(f"{name} is not a JSON object", field)
+    _flat(found, name, field)
     return found
+
+
+def _flat(found: Any, name: str, field: str) -> None:
+    """Refuse what is nested deeper than ``DEEPEST``, which would exhaust whoever walks through it."""
+    level = [found]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ModelError(f"{name} is nested too deeply: no configuration is", field)
 
 
 def describe(config: Any, name: str = "") -> ModelDescription:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,33 @@ def labels(config: Mapping[str, Any]) -> int:
             raise ModelError(f"{name} must say how many labels there are", f"{FIELD}.{name}")
         return count
     return 2
+
+
+class View(Mapping[str, Any]):
+    """A configuration with entries ``hidden``, replaced (``over``) or added where there are none (``under``). Nothing
+    is copied: what is never asked for is never read (``memcalc.models.portable``)."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        hidden: Collection[str] = (),
+        over: Mapping[str, Any] | None = None,
+        under: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._config, self._hidden, self._over, self._under = config, hidden, over or {}, under or {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._over:
+            return self._over[name]
+        if name in self._config and name not in self._hidden:
+            return self._config[name]
+        return self._under[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from dict.fromkeys((*self._over, *(one for one in self._config if one not in self._hidden), *self._under))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def shown(value: Any) -> str:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.architectures.layers import Maker
+from memcalc.architectures.programs import PROGRAMS
 from memcalc.errors import MemcalcError, ScenarioError
-from memcalc.models import catalogue
+from memcalc.formats import Format
+from memcalc.models import catalogue, describe
 from memcalc.models.families import SIZES, families, family
 from memcalc.scenario.paths import put
 from memcalc.shared import Shared
@@ -37,7 +40,7 @@ def models_that_fit(
     ['gpt2-xl', 'gpt2-large', 'gpt2-medium', 'gpt2']
     """
     shared, found = shared or Shared(), []
-    for model, name, parameters in reversed(_members(scenario, of)):
+    for model, name, parameters in reversed(_members(scenario, of, allow_files)):
         try:
             found.append(ModelVerdict(model, name, parameters, _judged(scenario, model, shared, allow_files)))
         except ScenarioError as error:
@@ -61,9 +64,11 @@ def _judged(scenario: Mapping[str, Any], model: Any, shared: Shared, allow_files
     return verdict(put(dict(scenario), "model", model), shared, allow_files)
 
 
-def _members(scenario: Mapping[str, Any], of: str | None) -> list[tuple[Any, str, int]]:
+def _members(scenario: Mapping[str, Any], of: str | None, allow_files: bool) -> list[tuple[Any, str, int]]:
     """(the scenario's model, its name, its parameters), from the smallest up."""
     model = scenario.get("model")
+    if of is None and isinstance(model, Mapping) and "parameters" not in model:
+        return [(model, *_described(model, allow_files))]  # no family of it is known
     if of is None:
         of = ANY if isinstance(model, Mapping) and "parameters" in model else family(_named(model))
     if of == ANY:
@@ -71,6 +76,13 @@ def _members(scenario: Mapping[str, Any], of: str | None) -> list[tuple[Any, str
     if of not in families():
         raise ScenarioError(f"the catalogue has no family called {of[:60]!r}", "model", [*families(), ANY])
     return [(name, name, catalogue.entries()[name].parameters) for name in families()[of]]
+
+
+def _described(model: Mapping[str, Any], allow_files: bool) -> tuple[str, int]:
+    """Name and parameters of a model that is not of the catalogue."""
+    found = describe(model, allow_files)
+    program = PROGRAMS[found.spec.family](found.spec, Maker(Format.BF16))
+    return found.name, sum(one.count * one.repeat for one in program.parameters)
 
 
 def _named(model: Any) -> str:

@@ -128,7 +128,7 @@ def _understood(raw: Mapping[str, Any], scenario: Scenario, capability: float) -
 def _resolved(model: Any) -> Any:
     """The model as the tracer takes it: a catalogue name and a path become their configuration."""
     if not isinstance(model, str):
-        return model
+        return {"config": model["config"]} if isinstance(model, Mapping) and "config" in model else model
     if model.endswith(".json") or model.startswith(("/", "./", "../", "~")):
         place = Path(model).expanduser()
         place = place / "config.json" if place.is_dir() else place

@@ -11,7 +11,7 @@ import streamlit as st
 from memcalc import units
 from memcalc.diffusion import is_pipeline
 from memcalc.scenario import Scenario
-from memcalc.ui import carry, controls, decide, pins
+from memcalc.ui import brought, carry, controls, decide, own_models, pins
 from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
@@ -110,7 +110,9 @@ def _machine(scenario: Json) -> Taken:
         raise ValueError("it describes an image pipeline: bring it to the page Images")
     model = scenario["model"]
     states: dict[str, Any] = {"source": controls.SOURCES[0], "model": model}
-    if not isinstance(model, str):
+    if own_models.is_own(model):
+        states = brought.states(model)
+    elif not isinstance(model, str):
         states = {"source": controls.SOURCES[1], "exact": str(round(model["parameters"]))}
     card, missing = card_states(scenario)
     return {**states, **card}, missing

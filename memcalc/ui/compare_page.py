@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import bring, export, form_controls, frame, glossary, keep, markup, pins, result, words
+from memcalc.ui import (
+    bring,
+    bring_model,
+    brought,
+    export,
+    form_controls,
+    frame,
+    glossary,
+    keep,
+    markup,
+    own_models,
+    pins,
+    result,
+    words,
+)
 from memcalc.ui import compare_view as view
 from memcalc.ui.form import Json, get
 from memcalc.ui.ledger import Run
@@ -42,9 +56,11 @@ def show() -> None:
         "Compare", "Up to four scenarios on one axis. They are kept in the link: copy it to share them."
     )
     form_controls.style()
+    bring_model.settle(_pin)
+    brought.hold()
     pins.hold()
     held, dropped = pins.pinned()
-    frame.link_notes(given, lambda: {"pins": None}, held)
+    frame.link_notes(given, lambda: {"pins": None, own_models.KEY: None}, held)
     if dropped:
         st.warning(plain(" ".join(dropped)), icon=":material/link_off:")
     runs = _answers(held)
@@ -52,6 +68,7 @@ def show() -> None:
         if runs:
             keep.along("memcalc-compare", lambda: dict(zip((run.title for run in runs), held, strict=True)), _picture)
         bring.button(None)
+        bring_model.button(_pin)
     if not runs:
         _empty()
         return
@@ -83,6 +100,19 @@ def _picture(runs: Sequence[Run]) -> list[export.Offer]:
     named = words.card(str(get(scenarios[0], "hardware.gpu") or ""), card)
     make = partial(view.bars, list(runs), named, capacity)
     return [export.picture("memcalc-compare", make, words.alternative(list(runs), named, capacity))]
+
+
+def _pin(model: Any) -> str:
+    """Pin a model that was brought: in the last pin's place otherwise, or used as the examples are."""
+    held, _ = pins.pinned()
+    like = held[-1] if held else _read(2048)
+    if len(held) == pins.MOST:
+        raise ValueError(f"{pins.MOST} scenarios are pinned: unpin one first")
+    scenario = pins.check({**like, "model": model})
+    pins.add(scenario)
+    if own_models.is_own(model):
+        brought.keep(model)
+    return f"{view.model_name(scenario)} is pinned, with the settings of {'the last pin' if held else 'an example'}."
 
 
 def _answers(held: list[Json]) -> list[Run]:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from memcalc import units
-from memcalc.ui import figures
+from memcalc.ui import figures, own_models
 from memcalc.ui.colours import LABELS
 from memcalc.ui.form import Json
 from memcalc.ui.ledger import Run, shown_parts
@@ -31,7 +31,7 @@ MAIN = ("task", "seq_len", "training.method", "inference.prompt_tokens", "infere
 def model_name(scenario: Mapping[str, Any]) -> str:
     """``Llama-3.1-8B``, or ``7.00B parameters`` for a size."""
     model = scenario["model"]
-    return model if isinstance(model, str) else f"{units.count(model['parameters'])} parameters"
+    return own_models.name(model) or f"{units.count(model['parameters'])} parameters"
 
 
 def title(number: int, scenario: Mapping[str, Any]) -> str:

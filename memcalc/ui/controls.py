@@ -10,13 +10,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, links, options, own_card, redraw
+from memcalc.ui import bring_model, brought, catalogues, links, options, own_card, own_models, redraw
 from memcalc.ui.options import HELP
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
-SOURCES = ("Known model", "Any size")
+SOURCES = options.SOURCES
 READS = "reads all tokens at once and writes none: it is used in one pass."
 USUAL_CARD = "16 GB card"
 USUAL_SIZE = 7 * 10**9
@@ -93,7 +93,8 @@ def allowed() -> dict[str, Collection[str] | None]:
     """Every setting a link may carry, with its values (``None``: the control checks them itself)."""
     return {
         "source": SOURCES,
-        "model": catalogues.models(),
+        "model": model_choices(),
+        own_models.KEY: None,
         "size": [options.ladder(size) for size in options.SIZES],
         "exact": None,
         "gpu": card_choices(),
@@ -108,6 +109,11 @@ def allowed() -> dict[str, Collection[str] | None]:
         "infer": options.INFERENCE_PRECISIONS,
         "new": [str(rung) for rung in options.NEW_TOKENS],
     }
+
+
+def model_choices() -> list[str]:
+    """The selector's entries: what this visitor brought, then the catalogue."""
+    return [*brought.labels(), *catalogues.models()]
 
 
 def card_choices() -> dict[str, str | None]:
@@ -163,7 +169,8 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         readable = exact.strip() and not links.size_complaint(exact)
         model = options.parse_size(exact) if readable else one_of("size", options.SIZES, USUAL_SIZE)
     else:
-        model = one_of("model", catalogues.models(), usual.model)
+        model = one_of("model", model_choices(), usual.model)
+    own = brought.find(model)
     cards = card_choices()
     return Settings(
         model=model,
@@ -178,22 +185,31 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         new_tokens=one_of("new", options.NEW_TOKENS, usual.new_tokens),
         free=own_card.size_of(values.get("free")),
         reserve=own_card.size_of(values.get("reserve")) or 0,
-        longest=catalogues.longest(model),
-        generates=catalogues.generates(model),
+        longest=own.longest if own else catalogues.longest(model),
+        own=own,
+        generates=own.generates if own else catalogues.generates(model),
     )
 
 
 def _model() -> dict[str, Any]:
+    bring_model.settle()
+    brought.hold()
     source = st.segmented_control(
         "Model", SOURCES, default=SOURCES[0], required=True, key="source", bind=LINK, help=HELP["source"],
         on_change=redraw.whole,
     )  # fmt: skip
     if source != SOURCES[1]:
-        name = _select("Name", catalogues.models(), "model", usual=str(Settings.model), label_visibility="collapsed")
+        # What stands below it is about a model that the visitor brought.
+        change = redraw.whole if brought.held() else redraw.answer
+        name = _select("Name", model_choices(), "model", usual=str(Settings.model), label_visibility="collapsed",
+                       on_change=change)  # fmt: skip
+        brought.word(name)
+        bring_model.button()
         return {"source": source, "model": name}
     size = _ladder("Parameters", options.SIZES, USUAL_SIZE, "size", options.ladder, on_change=_forget_exact)
     exact = st.text_input("… or exactly", key="exact", bind=LINK, placeholder="6.74B", max_chars=24, help=HELP["exact"],
                           on_change=redraw.whole)  # fmt: skip
+    bring_model.button()
     return {"source": source, "size": size, "exact": exact}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from memcalc import units
-from memcalc.ui import figures
+from memcalc.ui import figures, own_models
 from memcalc.ui.colours import LABELS
 from memcalc.ui.formulas import formula
 from memcalc.ui.ledger import Run, shown_parts
@@ -75,7 +75,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
 
 def _markdown(run: Run) -> str:
     scenario = run.estimate["scenario"]
-    model = scenario["model"] if isinstance(scenario["model"], str) else json.dumps(scenario["model"])
+    model = own_models.name(scenario["model"]) or json.dumps(scenario["model"])
     fit = run.estimate.get("fit")
     lines = [f"### {run.title}: {_inert(model)}", "", f"Peak on the card: **{size_of(run)}**, in the {run.peak.short}."]
     if fit:

@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, controls, links, options, own_card, redraw
+from memcalc.ui import controls, links, options, own_card, own_models, redraw
 from memcalc.ui.effects import Change, changes
 from memcalc.ui.form import FOLDED, Json, Setting, get, set_in
 from memcalc.ui.options import HELP
@@ -96,9 +96,9 @@ class Form:
         for setting, _ in self.lines:
             taken = get(scenario, setting.path)
             if setting.carried and taken != states.get(setting.key):
-                limit = base(states).longest
+                chosen = base(states)
                 said.append(
-                    (setting.key, f"{scenario['model']} can read {limit:,} tokens at most: {taken:,} are taken.")
+                    (setting.key, f"{chosen.model} can read {chosen.longest:,} tokens at most: {taken:,} are taken.")
                 )
         if error is not None:
             key = next((one.key for one, _ in self.lines if _concerns(one.path, error.field)), "model")
@@ -169,7 +169,8 @@ def allowed(settings: tuple[Setting, ...]) -> dict[str, Any]:
     """What a link to the page may say."""
     return {
         "source": controls.SOURCES,
-        "model": catalogues.models(),
+        "model": controls.model_choices(),
+        own_models.KEY: None,
         "size": [options.ladder(size) for size in options.SIZES],
         "exact": None,
         "gpu": controls.card_choices(),

@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from memcalc.ui import bring, carry, links, markup, redraw
+from memcalc.ui import bring, carry, links, markup, own_models, redraw
 from memcalc.ui.words import plain
 
 _NOTED: Final = "_noted"
@@ -38,6 +38,7 @@ def link_notes(
         known_here = allowed()
         foreign = {name for name in given if name not in known_here and carry.carried(name)}
         said = links.complaints({name: value for name, value in given.items() if name not in foreign}, known_here)
+        said += own_models.read(given.get(own_models.KEY, ""))[1]
     known, at = st.session_state.get("_link_notes", ([], None))
     if any(line not in known for line in said):
         known, at = st.session_state["_link_notes"] = (said, settings)

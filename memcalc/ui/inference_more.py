@@ -14,7 +14,7 @@ from memcalc.inference.room import Curves, Row, by_format, curves
 from memcalc.models import catalogue
 from memcalc.runtimes.command import command, note
 from memcalc.shared import Shared
-from memcalc.ui import catalogues, figures, result, words
+from memcalc.ui import catalogues, figures, own_models, result, words
 from memcalc.ui.colours import COLOURS, LINE
 from memcalc.ui.form import Json, get
 from memcalc.ui.inference_settings import FILES, GGUF, WEIGHTS
@@ -48,11 +48,12 @@ def below(scenario: Json, run: Run) -> None:
 def _command(run: Run) -> None:
     """What to type to start the runtime with these settings."""
     scenario = run.estimate["scenario"]
-    name = scenario["model"]
-    if not isinstance(name, str):
+    model = scenario["model"]
+    place = model.get("repository", "").partition(":")[0] if own_models.is_own(model) else ""
+    if not isinstance(model, str) and not place:
         return
     try:
-        said = command(scenario, catalogue.find(name).hub)
+        said = command(scenario, place or catalogue.find(model).hub)
     except MemcalcError:
         return
     if said:

@@ -22,6 +22,7 @@ from memcalc.ui import (
     learn_state,
     links,
     options,
+    own_models,
 )
 from memcalc.ui import learn_figures as figures
 from memcalc.ui import learn_markup as html
@@ -37,7 +38,8 @@ def allowed() -> dict[str, Any]:
     """What a link to the workshop may say."""
     return {
         "source": controls.SOURCES,
-        "model": catalogues.models(),
+        "model": controls.model_choices(),
+        own_models.KEY: None,
         "size": [options.ladder(size) for size in options.SIZES],
         "exact": None,
         learn_state.LESSON: learn_state.NUMBERS,
@@ -94,7 +96,11 @@ def _model() -> str | int:
         complaint = links.size_complaint(states.get("exact") or "")
         if complaint:
             st.warning(plain(complaint), icon=":material/info:")
-    return form_controls.base(states).model
+    chosen = form_controls.base(states)
+    if chosen.own is None:
+        return chosen.model
+    st.caption(plain(f"The lessons have models of the catalogue and of any size: {Settings.model} in place of yours."))
+    return Settings.model
 
 
 def _lesson(number: int, lesson: Lesson, model: str | int, presenting: bool) -> None:

@@ -25,6 +25,8 @@ from memcalc.ui.plain_figure import PlainFigure
 from memcalc.ui.state import Settings
 
 LINK: Final = "query-params"
+CARDS: Final = "against"
+"""The cards in a link: "cards" is how many share a batch, on the page Training."""
 _NUMBER: Final = re.compile(r"\d[\d,]*")
 USUAL_CARDS = ("16 GB card", "24 GB card", "80 GB card")
 
@@ -78,7 +80,7 @@ def _offers(x: Axis, y: Axis, kind: str, cards: list[str], _runs: Sequence[Run])
 def allowed(known: dict[str, Axis]) -> dict[str, Any]:
     """What a link to the page may say."""
     titles = [one.title for one in known.values()]
-    return {**decide.allowed(), "x": titles, "y": titles, "kind": KINDS, "cards": None}
+    return {**decide.allowed(), "x": titles, "y": titles, "kind": KINDS, CARDS: None}
 
 
 def _choices(known: dict[str, Axis]) -> tuple[Axis, Axis, str, list[str]]:
@@ -90,7 +92,7 @@ def _choices(known: dict[str, Axis]) -> tuple[Axis, Axis, str, list[str]]:
         up = st.selectbox("Up", titles, index=1, key="y", bind=LINK)
         kind = st.segmented_control("As", KINDS, default=KINDS[0], required=True, key="kind", bind=LINK)
         cards = st.multiselect(
-            "Cards", list(controls.card_choices()), default=list(USUAL_CARDS), key="cards", bind=LINK,
+            "Cards", list(controls.card_choices()), default=list(USUAL_CARDS), key=CARDS, bind=LINK,
             max_selections=map_figures.MOST_CARDS,
         )  # fmt: skip
     return by_title.get(across, by_title[titles[0]]), by_title.get(up, by_title[titles[1]]), str(kind), cards

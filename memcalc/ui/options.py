@@ -8,6 +8,7 @@ import re
 from memcalc.scenario import METHODS as KNOWN_METHODS
 from memcalc.training.optimizers import IMPLEMENTATIONS
 
+SOURCES = ("Known model", "Any size")
 #: Parameter counts from 10M to 2T in steps of 1-2-3-5-7.
 SIZES = tuple(
     step * 10**exponent for exponent in range(7, 13) for step in (1, 2, 3, 5, 7) if step * 10**exponent <= 2 * 10**12

@@ -1,7 +1,7 @@
 """Pinned scenarios: up to four, kept in the link as one compact JSON value.
 
-A pin is a scenario of the contract and nothing else. It may name a catalogue model or a size; anything
-that could make the server read a file or ask another machine is dropped, as is what the core refuses.
+A pin is a scenario of the contract and nothing else. Its model is one of the catalogue, a size, or describes itself;
+anything that could make the server read a file or ask another machine is dropped, as is what the core refuses.
 The value lives in a text field that nobody sees: Streamlit then keeps link, history and session in step.
 """
 
@@ -17,11 +17,13 @@ import streamlit as st
 import memcalc
 from memcalc.diffusion import NAMES
 from memcalc.errors import MemcalcError
-from memcalc.ui import carry, catalogues
+from memcalc.models import packed, portable
+from memcalc.ui import carry, catalogues, own_models
 from memcalc.ui.form import Json
 from memcalc.ui.words import plain
 
 KEY = "pins"
+_PACKED = "packed"
 MOST = 4
 HOW = f"Up to {MOST} scenarios can be pinned and compared. They are kept in the link."
 FULL = f"{HOW} Unpin one on the page Compare first."
@@ -51,9 +53,15 @@ def check(scenario: Any) -> Json:
     model = scenario.get("model")
     size = isinstance(model, dict) and set(model) == {"parameters"} and isinstance(model["parameters"], int | float)
     named = isinstance(model, str) and (model in catalogues.models() or model in NAMES)
-    if not size and not named:
-        raise ValueError('its model must be a name of the catalogue, or {"parameters": a number}')
+    own = own_models.is_own(model)
+    if not size and not named and not own:
+        raise ValueError(
+            'its model must be a name of the catalogue, {"parameters": a number} or {"config": {…}}; one of the Hub '
+            "is looked up with “Bring a model” first"
+        )
     try:
+        if own:
+            scenario = {**scenario, "model": portable.carried(model)}
         memcalc.estimate(scenario, False, catalogues.machine())
     except MemcalcError as error:
         raise ValueError(error.message) from None
@@ -78,7 +86,7 @@ def read(text: str) -> tuple[list[Json], list[str]]:
         try:
             if len(found) == MOST:
                 raise ValueError(f"only {MOST} fit")
-            found.append(check(one))
+            found.append(check(_opened(one)))
         except ValueError as error:
             dropped.append(f"Pin {number} was dropped: {error}.")
         if number > 2 * MOST:
@@ -90,8 +98,23 @@ _remembered = lru_cache(maxsize=256)(read)
 
 
 def write(pins: list[Json]) -> str:
-    """The pins as a link's value."""
-    return json.dumps(pins, separators=(",", ":"), ensure_ascii=True) if pins else ""
+    """The pins as a link's value; models that describe themselves are packed."""
+    closed = [
+        {**one, "model": {_PACKED: packed.pack(one["model"])}} if own_models.is_own(one["model"]) else one
+        for one in pins
+    ]
+    return json.dumps(closed, separators=(",", ":"), ensure_ascii=True) if pins else ""
+
+
+def _opened(scenario: Any) -> Any:
+    """A pin with its packed model opened; ValueError where that is none."""
+    model = scenario.get("model") if isinstance(scenario, dict) else None
+    if not isinstance(model, dict) or set(model) != {_PACKED}:
+        return scenario
+    try:
+        return {**scenario, "model": packed.unpack(str(model[_PACKED]))}
+    except MemcalcError as error:
+        raise ValueError(f"its model cannot be used: {error.message}") from None
 
 
 def hold() -> None:
@@ -111,8 +134,11 @@ def add(*scenarios: Json) -> None:
     held, _ = pinned()
     new = [one for one in scenarios if one not in held]
     if new:
+        text = write([*held, *new][:MOST])
+        if len(text) > LONGEST:
+            raise ValueError(f"with it the pins have {len(text):,} characters, and a link takes {LONGEST:,}")
         carry.step()
-        st.session_state[KEY] = write([*held, *new][:MOST])
+        st.session_state[KEY] = text
 
 
 def remove(place: int) -> None:

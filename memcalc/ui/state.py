@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.ui.own_models import Own
+
 
 @dataclass(frozen=True)
 class Settings:
     """Every setting of the first page; the defaults are the page's."""
 
-    model: str | int = "Llama-3.1-8B"  # a catalogue name, or a number of parameters
+    model: str | int = "Llama-3.1-8B"  # a name in the list of models, or a number of parameters
     gpu: str | None = "16GB"
     batch: int = 1
     seq_len: int = 2048
@@ -22,6 +24,7 @@ class Settings:
     new_tokens: int = 128
     free: int | None = None  # bytes that are free on the card now, in place of its capacity
     reserve: int = 0  # bytes to keep free
+    own: Own | None = None  # the model that a visitor brought, in place of a catalogue's
     longest: int | None = None  # tokens that the model has learned positions for, where that is a limit
     generates: bool = True  # whether the model writes text; else it is used in one pass
 
@@ -40,7 +43,9 @@ class Settings:
         return self.seq_len if self.longest is None else max(1, min(self.seq_len, self.longest - more))
 
     def _common(self) -> dict[str, Any]:
-        model = {"parameters": self.model} if isinstance(self.model, int) else self.model
+        model: Any = {"parameters": self.model} if isinstance(self.model, int) else self.model
+        if self.own is not None:
+            model = self.own.model
         scenario: dict[str, Any] = {"model": model, "batch": self.batch}
         hardware = self.hardware()
         return {**scenario, "hardware": hardware} if hardware else scenario

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 import memcalc
 from memcalc import trace
 from memcalc.errors import MemcalcError
-from memcalc.ui import catalogues, trace_table
+from memcalc.ui import catalogues, own_models, trace_table
 from memcalc.ui.form import Json
 from memcalc.ui.trace_job import LIMIT, Job, progress_of
 from memcalc.ui.words import plain
@@ -41,7 +41,7 @@ def traceable(scenario: Mapping[str, Any]) -> bool:
     model = scenario["model"]
     if isinstance(model, str):
         return model in catalogues.models()
-    return isinstance(model, dict) and set(model) == {"config"}
+    return own_models.is_own(model)
 
 
 def buttons(

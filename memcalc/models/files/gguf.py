@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,39 @@ NOTE = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The header of a file, or of all parts of a split one; ``name``: the first file's, ``bytes``: of all. Compared by
+    identity: a header is large, and read once."""
+
+    header: Header
+    name: str
+    bytes: int
+
+    def config(self) -> dict[str, Any]:
+        """The configuration that the metadata describes."""
+        return configuration(self.header)
+
+    @property
+    def called(self) -> str:
+        """What the model calls itself, else the file's name."""
+        known = self.header.metadata.get("general.name")
+        said = known if isinstance(known, str) and known.strip() and known.isprintable() else ""
+        return (said or self.name.removesuffix(".gguf")).strip()[:80]
+
+
 def describe(place: Any, allow_files: bool) -> ModelDescription:
     """The model in the file at ``place``: a path (only if ``allow_files``), or ``org/name:file`` on the Hub."""
+    return _described(whole(place, allow_files))
+
+
+def whole(place: Any, allow_files: bool) -> Whole:
+    """The headers at ``place``."""
     if not isinstance(place, str) or not place:
         raise ModelError("model.gguf must be a path or org/name:file", FIELD)
     remote = hub.file_of(place)
     if remote is not None:
-        return _described(tuple(replace(remote, name=one) for one in parts(remote.name)), allow_files)
+        return _from_hub(tuple(replace(remote, name=one) for one in parts(remote.name)), allow_files)
     if not allow_files:
         raise ModelError("a file of the server's cannot be named here: org/name:file on the Hub can", FIELD)
     path = Path(place).expanduser()
@@ -72,7 +98,7 @@ def parts(name: str) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _from_disk(files: tuple[tuple[str, int, int], ...]) -> ModelDescription:
+def _from_disk(files: tuple[tuple[str, int, int], ...]) -> Whole:
     headers = []
     for path, _, _ in files:
         with open(path, "rb") as stream:
@@ -81,7 +107,7 @@ def _from_disk(files: tuple[tuple[str, int, int], ...]) -> ModelDescription:
 
 
 @lru_cache(maxsize=32)
-def _described(files: tuple[hub.HubFile, ...], allow_files: bool) -> ModelDescription:
+def _from_hub(files: tuple[hub.HubFile, ...], allow_files: bool) -> Whole:
     headers, size = [], 0
     for one in files:
         with hub.opened(one, allow_files, FIELD) as stream:
@@ -90,15 +116,24 @@ def _described(files: tuple[hub.HubFile, ...], allow_files: bool) -> ModelDescri
     return _together(headers, files[0].name.rpartition("/")[2], size)
 
 
-def _together(headers: Sequence[Header], name: str, size: int) -> ModelDescription:
-    tensors = [one for header in headers for one in header.tensors]
-    whole = Header({**headers[-1].metadata, **headers[0].metadata}, tuple(tensors), headers[0].end)
-    spec = config.describe(configuration(whole)).spec
+def _together(headers: Sequence[Header], name: str, size: int) -> Whole:
+    tensors = tuple(one for header in headers for one in header.tensors)
+    return Whole(Header({**headers[-1].metadata, **headers[0].metadata}, tensors, headers[0].end), name, size)
+
+
+@lru_cache(maxsize=32)
+def _described(found: Whole) -> ModelDescription:
+    return described(found.config(), found.header.tensors, found.called, found.bytes, f"header of {found.name}")
+
+
+def described(
+    said: Mapping[str, Any], tensors: Sequence[Tensor], name: str, size: int, source: str = "header of a GGUF file"
+) -> ModelDescription:
+    """The model of a configuration and of tensors that must be its program's; ``size`` of the file in bytes."""
+    spec = config.describe(said).spec
     _check(spec, tensors)
-    known = whole.metadata.get("general.name")
-    said = known if isinstance(known, str) and known else name.removesuffix(".gguf")
     kept = StoredWeights(tuple((_weight(one), one.kind) for one in tensors), size)
-    return ModelDescription(said[:80], spec, "program", (NOTE,), f"header of {name}", kept)
+    return ModelDescription(name, spec, "program", (NOTE,), source, kept)
 
 
 def _file_bytes(header: Header) -> int:

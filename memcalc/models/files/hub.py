@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,8 +26,8 @@ from memcalc.models.description import ModelDescription
 
 FIELD = "model.hub"
 ENDPOINT = "https://huggingface.co"
-PATIENCE = 10.0
-"""Seconds without an answer."""
+PATIENCE, LONGEST = 10.0, 60.0
+"""Seconds without an answer, and seconds for a whole file, however slowly it comes."""
 _NAME = r"[A-Za-z0-9][\w.-]{0,95}"
 _REPOSITORY = re.compile(rf"(?P<repository>{_NAME}/{_NAME})(@(?P<revision>[\w./-]{{1,120}}))?")
 _FILE = re.compile(rf"{_REPOSITORY.pattern}:(?P<file>[\w./ +-]{{1,200}})")
@@ -53,20 +54,34 @@ def file_of(place: str) -> HubFile | None:
     return HubFile(found["repository"], found["file"], found["revision"] or "main")
 
 
+def is_repository(place: str) -> bool:
+    """Whether ``place`` is ``org/name`` or ``org/name@revision``."""
+    return _REPOSITORY.fullmatch(place) is not None and ".." not in place
+
+
+def configuration_of(place: Any) -> HubFile:
+    """The config.json of ``org/name`` or ``org/name@revision``; ModelError if ``place`` is no such thing."""
+    found = _REPOSITORY.fullmatch(place) if isinstance(place, str) and is_repository(place) else None
+    if found is None:
+        raise ModelError("model.hub must be org/name, as in the address of a model's page", FIELD)
+    return HubFile(found["repository"], "config.json", found["revision"] or "main")
+
+
+def known(place: Any) -> catalogue.Entry | None:
+    """The catalogue's entry for ``org/name``, which needs no network."""
+    name = place.casefold() if isinstance(place, str) else ""
+    return next((one for one in catalogue.entries().values() if one.hub.casefold() == name), None)
+
+
 def describe(place: Any, allow_files: bool = False) -> ModelDescription:
     """The model ``org/name`` or ``org/name@revision`` by its config.json. One that the catalogue has is answered from
     there, without the network."""
-    found = _REPOSITORY.fullmatch(place) if isinstance(place, str) else None
-    if found is None or ".." in place:
-        raise ModelError("model.hub must be org/name, as in the address of a model's page", FIELD)
-    if found["revision"] is None:
-        entry = next((one for one in catalogue.entries().values() if one.hub.casefold() == place.casefold()), None)
-        if entry is not None:
-            known = catalogue.describe(entry.name)
-            note = f"{place} is in the catalogue, whose copy of the configuration is used: the Hub was not asked"
-            return replace(known, assumptions=(*known.assumptions, note))
-    parsed = configuration(HubFile(found["repository"], "config.json", found["revision"] or "main"), allow_files)
-    made = config.describe(parsed, found["repository"].partition("/")[2])
+    entry, file = known(place), configuration_of(place)
+    if entry is not None:
+        found = catalogue.describe(entry.name)
+        note = f"{place} is in the catalogue, whose copy of the configuration is used: the Hub was not asked"
+        return replace(found, assumptions=(*found.assumptions, note))
+    made = config.describe(configuration(file, allow_files), file.repository.partition("/")[2])
     return replace(made, source=f"config.json of {place} on the Hub")
 
 
@@ -95,16 +110,39 @@ def opened(file: HubFile, allow_files: bool, field: str) -> Iterator[BinaryIO]:
         request.add_unredirected_header("Authorization", f"Bearer {token}")  # not to where the Hub sends us on
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            yield cast(BinaryIO, answer)
+            yield cast(BinaryIO, _Paced(cast(BinaryIO, answer), file, field))
     except urllib.error.HTTPError as error:
         raise ModelError(_refused(file, error.code, bool(token)), field) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ModelError(
-            f"{urllib.parse.urlsplit(_endpoint()).netloc} cannot be reached ({reason}): looking a model up needs the "
+            f"{host()} cannot be reached ({reason}): looking a model up needs the "
             "network; its config.json does as well, and the catalogue needs neither",
             field,
         ) from error
+
+
+class _Paced:
+    """A stream that is given up after ``LONGEST`` seconds."""
+
+    def __init__(self, stream: BinaryIO, file: HubFile, field: str) -> None:
+        self._stream, self._file, self._field = stream, file, field
+        self._end = time.monotonic() + LONGEST
+
+    def read(self, size: int) -> bytes:
+        found = []
+        while size > 0 and (piece := self._stream.read(min(size, 1 << 16))):
+            if time.monotonic() > self._end:
+                what = f"{self._file.name} of {self._file.repository}"
+                raise ModelError(f"{what} did not come within {LONGEST:.0f} seconds: try again later", self._field)
+            found.append(piece)
+            size -= len(piece)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+
+def host() -> str:
+    """The name of the hub that is asked."""
+    return urllib.parse.urlsplit(_endpoint()).netloc
 
 
 def _endpoint() -> str:

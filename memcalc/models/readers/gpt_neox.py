@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcalc.architectures.gpt_neox import GptNeoxSpec
-from memcalc.models.reader import Family, Reader
+from memcalc.models.reader import Family, Reader, View
 from memcalc.models.readers.decoders import rotary_width, sizes
 
 DEFAULTS = {
@@ -21,9 +21,8 @@ DEFAULTS = {
 
 
 def read(config: Mapping[str, Any]) -> tuple[GptNeoxSpec, list[str]]:
-    if "rotary_pct" in config:  # this family's name for it
-        config = {"partial_rotary_factor": config["rotary_pct"], **config}
-    read = Reader({name: value for name, value in config.items() if name not in ("num_key_value_heads", "head_dim")})
+    under = {"partial_rotary_factor": config["rotary_pct"]} if "rotary_pct" in config else {}  # this family's name
+    read = Reader(View(config, ("num_key_value_heads", "head_dim"), under=under))
     common = sizes(read, DEFAULTS)
     dropout, bias = read.probability("hidden_dropout", 0.0), read.flag("attention_bias", True)
     spec = GptNeoxSpec(

@@ -8,7 +8,7 @@ from typing import Any
 
 from memcalc.architectures.llama4 import Llama4Spec
 from memcalc.errors import ModelError
-from memcalc.models.reader import FIELD, Family, Reader
+from memcalc.models.reader import FIELD, Family, Reader, View
 from memcalc.models.readers.decoders import sizes
 from memcalc.models.readers.moe import chosen_experts, expert_count, plain_routing
 from memcalc.models.readers.smollm3 import rotary_layers
@@ -21,7 +21,8 @@ LAYER_TYPES = ("chunked_attention", "full_attention")
 
 
 def read(config: Mapping[str, Any]) -> tuple[Llama4Spec, list[str]]:
-    read = Reader({**config, "no_rope_layers": config.get("no_rope_layers") or None})  # published as an empty list
+    # Published as an empty list.
+    read = Reader(View(config, over={"no_rope_layers": config.get("no_rope_layers") or None}))
     common = sizes(read, _LLAMA4)
     plain_routing(read)
     experts = expert_count(read, 16)

@@ -1,0 +1,105 @@
+"""Models that visitors have brought: what they are called, and how a link holds them. No Streamlit in here.
+
+A link's parameter ``own`` holds up to four of them, the newest first, each packed (``memcalc.models.packed``): another
+machine needs neither the file nor the network to show the same. What it says is as little trusted as an upload.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from memcalc.errors import MemcalcError
+from memcalc.models import catalogue, describe, packed
+from memcalc.scenario.paths import Json
+
+KEY: Final = "own"
+MOST: Final = 4
+LONGEST: Final = MOST * (packed.LONGEST + 1)
+"""Characters of all of them together, in a link."""
+HELD: Final = 1 << 20
+"""Characters of one that is kept with the session only."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """A brought model: what it is called in lists, and its description as text."""
+
+    label: str
+    text: str
+
+    @property
+    def model(self) -> Json:
+        """The scenario's ``model``."""
+        return copy.deepcopy(_opened(self.text))
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that it has learned positions for; None where nothing ends there."""
+        return describe(_opened(self.text), False).spec.longest
+
+    @property
+    def generates(self) -> bool:
+        """Whether it writes text."""
+        return describe(_opened(self.text), False).spec.generates
+
+    @property
+    def linked(self) -> bool:
+        """Whether it is short enough for a link."""
+        return len(self.text) <= packed.LONGEST
+
+
+@lru_cache(maxsize=256)
+def _opened(text: str) -> Json:
+    return packed.unpack(text, HELD)
+
+
+def is_own(model: Any) -> bool:
+    """Whether a scenario's model is one that describes itself."""
+    return isinstance(model, Mapping) and "config" in model
+
+
+def name(model: Any) -> str:
+    """What to call a scenario's model in a list: its name; for one of a size only, nothing."""
+    if isinstance(model, str):
+        return model
+    return (model.get("name") or describe(model, False).name) if is_own(model) else ""
+
+
+def labelled(texts: Iterable[str]) -> tuple[Own, ...]:
+    """The models of several texts, each by a name that no other model in a list has. MemcalcError for a bad text."""
+    known = set(catalogue.names())
+    taken = set(known)
+    found: list[Own] = []
+    for text in texts:
+        called = name(_opened(text))
+        label, number = f"{called} (own)" if called in known else called, 2
+        while label in taken:
+            label, number = f"{called} ({number})", number + 1
+        taken.add(label)
+        found.append(Own(label, text))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def read(text: str) -> tuple[tuple[Own, ...], tuple[str, ...]]:
+    """The models in a link, and a sentence for each that cannot be read."""
+    if len(text) > LONGEST:
+        return (), (f"The link's own models are longer than {LONGEST:,} characters: they were left out.",)
+    good, bad = [], []
+    for number, part in enumerate([one for one in text.split(".") if one][:MOST], 1):
+        try:
+            packed.unpack(part)
+        except MemcalcError as error:
+            bad.append(f"The link's own model {number} cannot be used: {error.message}.")
+        else:
+            good.append(part)
+    return labelled(good), tuple(bad)
+
+
+def write(texts: Iterable[str]) -> str:
+    """Models as a link's value."""
+    return ".".join(texts)
