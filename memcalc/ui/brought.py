@@ -9,7 +9,7 @@ import streamlit as st
 
 from memcalc.models import packed
 from memcalc.scenario.paths import Json
-from memcalc.ui import carry, options, own_models
+from memcalc.ui import carry, catalogues, options, own_models
 from memcalc.ui.own_models import KEY, MOST, Own
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
@@ -38,6 +38,18 @@ def labels() -> list[str]:
 def find(label: object) -> Own | None:
     """The one that is called ``label``."""
     return next((one for one in held() if one.label == label), None)
+
+
+def longest(model: str | int) -> int | None:
+    """The most tokens that a model of the list has learned positions for; None where nothing ends there."""
+    own = find(model)
+    return own.longest if own else catalogues.longest(model)
+
+
+def generates(model: str | int) -> bool:
+    """Whether a model of the list writes text."""
+    own = find(model)
+    return own.generates if own else catalogues.generates(model)
 
 
 def states(model: Json) -> dict[str, Any]:

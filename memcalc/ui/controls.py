@@ -170,7 +170,6 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         model = options.parse_size(exact) if readable else one_of("size", options.SIZES, USUAL_SIZE)
     else:
         model = one_of("model", model_choices(), usual.model)
-    own = brought.find(model)
     cards = card_choices()
     return Settings(
         model=model,
@@ -185,9 +184,9 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         new_tokens=one_of("new", options.NEW_TOKENS, usual.new_tokens),
         free=own_card.size_of(values.get("free")),
         reserve=own_card.size_of(values.get("reserve")) or 0,
-        longest=own.longest if own else catalogues.longest(model),
-        own=own,
-        generates=own.generates if own else catalogues.generates(model),
+        longest=brought.longest(model),
+        own=brought.find(model),
+        generates=brought.generates(model),
     )
 
 
@@ -215,7 +214,7 @@ def _model() -> dict[str, Any]:
 
 def _new_tokens(values: Mapping[str, Any]) -> int:
     """Where the chosen model writes nothing, the slider is seen and cannot be moved."""
-    reads = values["source"] == SOURCES[0] and not catalogues.generates(values["model"])
+    reads = values["source"] == SOURCES[0] and not brought.generates(values["model"])
     return _ladder("New tokens", options.NEW_TOKENS, 128, "new", disabled=reads)
 
 
