@@ -10,6 +10,7 @@ import memcalc
 from memcalc.architectures.spec import State
 from memcalc.formats import Format
 from memcalc.inference.layout import CacheLayer, layout, state_bytes, values_per_sequence
+from memcalc.models import describe
 from memcalc.question import Question
 
 LLAMA = "Llama-3.1-8B"
@@ -98,6 +99,20 @@ def test_other_kinds_of_layer_describe_themselves() -> None:
     assert values_per_sequence([CacheLayer("shared", 8, 128, 128), CacheLayer("cross", 8, 64, 64, 1500)], 7) == (
         1500 * 8 * 128
     )
+
+
+def test_layers_that_share_keep_nothing_of_their_own() -> None:
+    """Gemma 3n E4B: of 35 layers the last 15 read earlier ones' keys and values. Of the first 20 every fifth attends to
+    everything, the others to 512 tokens; 2 heads of 256, keys and values."""
+    layers = layout(describe("Gemma-3n-E4B-text").spec)
+    assert [one.kind for one in layers].count("shared") == 15
+    assert values_per_sequence(layers, 4096) == (4 * 4096 + 16 * 512) * 2 * 2 * 256
+
+
+def test_chunks_of_llama_4_are_kept_like_windows() -> None:
+    """Scout: of 48 layers every fourth keeps all tokens, the others 8,192; 8 heads of 128, keys and values."""
+    layers = layout(describe("Llama-4-Scout").spec)
+    assert values_per_sequence(layers, 20_000) == (12 * 20_000 + 36 * 8192) * 2 * 8 * 128
 
 
 def test_a_cache_that_a_runtime_lacks_is_refused() -> None:

@@ -22,7 +22,13 @@ _LLAMA4 = _config(
     "Llama4ForCausalLM", "llama4_text", head_dim=32, intermediate_size=160, intermediate_size_mlp=320,
     num_local_experts=4, attention_chunk_size=64,
 )  # fmt: skip
+_GEMMA3N = _config(
+    "Gemma3nForCausalLM", "gemma3n_text", head_dim=32, num_hidden_layers=10, num_kv_shared_layers=5, sliding_window=64,
+    vocab_size_per_layer_input=1900, hidden_size_per_layer_input=32, laurel_rank=16, tie_word_embeddings=True,
+    activation_sparsity_pattern=[0.95] * 3 + [0.0] * 7,
+)  # fmt: skip
 MODELS = {
+    "gemma3n": _GEMMA3N,
     "llama4": _LLAMA4,
     "llama4-interleaved": _LLAMA4 | {
         "interleave_moe_layer_step": 2, "use_qk_norm": False, "attention_chunk_size": 256, "num_hidden_layers": 8,

@@ -75,11 +75,11 @@ def cohere_norm(x: Tensor, weight: Parameter) -> Tensor:
     mean = ops.mean_last(x)
     variance = ops.mean_last(ops.power(ops.sub(x, mean)))
     x = ops.mul(ops.sub(x, mean), ops.rsqrt(ops.add_scalar(variance)))
-    x = ops.mul(x, _wide(x, weight))
+    x = ops.mul(x, wide(x, weight))
     return ops.to(x, fmt)
 
 
-def _wide(x: Tensor, weight: Parameter) -> Source:
+def wide(x: Tensor, weight: Parameter) -> Source:
     """``weight.to(float32)``."""
     if weight.format is Format.FP32:
         return weight

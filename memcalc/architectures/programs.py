@@ -9,6 +9,7 @@ from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
 from memcalc.architectures.gemma import Gemma, Gemma2, Gemma3
+from memcalc.architectures.gemma3n import Gemma3n
 from memcalc.architectures.glm4 import Glm, Glm4
 from memcalc.architectures.gpt2 import Gpt2
 from memcalc.architectures.gpt_bigcode import GptBigCode
@@ -47,6 +48,7 @@ PROGRAMS: dict[str, type[Program]] = {
     "gemma": Gemma,
     "gemma2": Gemma2,
     "gemma3_text": Gemma3,
+    "gemma3n_text": Gemma3n,
     "glm": Glm,
     "glm4": Glm4,
     "granite": Granite,

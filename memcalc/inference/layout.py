@@ -59,6 +59,8 @@ def _described(spec: ModelSpec, layer: int) -> CacheLayer:
     window, states = spec.window(layer), spec.states(layer)
     if states and not heads:
         return CacheLayer("recurrent", states=states)
+    if not heads:
+        return CacheLayer("shared")
     if (heads, keys) != (other, values):
         return CacheLayer("latent", 1, heads * keys + other * values, 0, window)
     return CacheLayer("full" if window is None else "sliding", heads, keys, values, window, states)

@@ -15,6 +15,7 @@ from memcalc.models.reader import FIELD, View, shown
 TEXT_PARTS: dict[str, tuple[str, str]] = {
     "llama4": ("llama4_text", "Llama4ForConditionalGeneration"),
     "gemma3": ("gemma3_text", "Gemma3ForConditionalGeneration"),
+    "gemma3n": ("gemma3n_text", "Gemma3nForConditionalGeneration"),
     "mistral3": ("mistral", "Mistral3ForConditionalGeneration"),
 }
 """model_type of the whole: the usual one of its ``text_config``, and the whole's own head."""

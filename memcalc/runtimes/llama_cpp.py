@@ -33,6 +33,11 @@ POOL: Term = (0, 64 * MiB, 350 * MiB)
 """Temporaries of CUDA kernels outside the buffers (ggml's memory pool): they depend on kernels and batch (assumed)."""
 UNKNOWN = {"opt", "gptj"}
 """Families that llama.cpp has no program for."""
+NOT_YET = {
+    "gemma3n_text": "memcalc has no program yet for how llama.cpp runs Gemma 3n, whose embeddings for every layer stay "
+    "on the host",
+}
+"""Families that llama.cpp runs and memcalc cannot follow, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class Buffers:
 def plan(question: Question, device: Device | None) -> Served:
     """llama.cpp's buffers for a scenario on ``device``."""
     spec, inference = question.model.spec, question.scenario.inference
+    if spec.family in NOT_YET:
+        raise ScenarioError(NOT_YET[spec.family], "inference.runtime", ["transformers", "vllm"])
     if spec.family in UNKNOWN:
         raise ScenarioError(f"llama.cpp has no program for {spec.family} models", "inference.runtime", ["transformers"])
     file = file_of(question)

@@ -134,7 +134,7 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
 def _grow(cache: Any, tokens: int, ledger: Ledger) -> None:
     """Lengthen every layer's keys and values as ``tokens`` decode steps would have left them."""
     for layer in cache.layers:
-        if not getattr(layer, "is_initialized", False):
+        if not getattr(layer, "is_initialized", False) or getattr(layer, "keys", None) is None:
             continue
         window = getattr(layer, "sliding_window", None) if getattr(layer, "is_sliding", False) else None
         for name in ("keys", "values"):

@@ -184,6 +184,51 @@ def rsqrt(x: Tensor) -> Tensor:
     return operator(tape, "rsqrt", (x,), shape, fmt, backward, keeps_output=True)
 
 
+def sqrt(x: Tensor) -> Tensor:
+    """``x.sqrt()``: keeps its result; backward divides by twice that."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        doubled = fresh(tape, shape, fmt, "mul (gradient)")
+        out = fresh(tape, shape, fmt, "div (gradient)")
+        del doubled
+        return [out]
+
+    return operator(tape, "sqrt", (x,), shape, fmt, backward, keeps_output=True)
+
+
+def div(a: Tensor, b: Tensor) -> Tensor:
+    """``a / b``, b spread over a: keeps b, and a if b needs a gradient; that one is made at full size from the quotient
+    by b, and summed [torch/csrc/autograd/FunctionsManual.cpp, div_tensor_other_grad]."""
+    tape, shape, b_shape = a.tape, a.shape, b.shape
+    fmt = wider(a.format, b.format)
+    needs_a, needs_b = a.needs_grad, b.needs_grad
+    keeps = ([b] if needs_a or needs_b else []) + ([a] if needs_b else [])
+
+    def backward(grad: Tensor) -> Grads:
+        grads: Grads = [fresh(tape, shape, fmt, "div (gradient)")] if needs_a else []
+        if needs_b:
+            held = [fresh(tape, shape, fmt, f"{name} (gradient)") for name in ("neg", "div", "mul")]
+            grads.append(fresh(tape, b_shape, fmt, "sum (gradient)"))
+            del held
+        return grads
+
+    return operator(tape, "div", (a, b), shape, fmt, backward, keeps)
+
+
+def std_last(x: Tensor) -> Tensor:
+    """``torch.std(x, -1, keepdim=True)``: keeps x and its result; backward goes through x's distance from its mean."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        distance = fresh(tape, shape, fmt, "sub (gradient)")
+        out = fresh(tape, shape, fmt, "mul (gradient)")
+        del distance
+        return [out]
+
+    return operator(tape, "std", (x,), (*shape[:-1], 1), fmt, backward, (x,), keeps_output=True)
+
+
 def _unary(x: Tensor, op: str, keeps_output: bool = False) -> Tensor:
     tape, shape, fmt = x.tape, x.shape, x.format
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc.formats import Format
-from memcalc.tensors.autograd import Leaf, operator
+from memcalc.tensors.autograd import Leaf, Source, operator
 from memcalc.tensors.ops.elementwise import Grads, contiguous, fresh, to
 from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
@@ -15,13 +15,20 @@ def linear(x: Tensor, weight: Parameter, bias: Parameter | None = None, cached: 
     return _product(x, weight, bias, weight.shape[0], weight_first=False, cached=cached)
 
 
+def linear_by(x: Tensor, weight: Tensor) -> Tensor:
+    """``F.linear(x, weight)`` by a tensor of the graph (out, in): autocast casts it without remembering the copy."""
+    if x.tape.autocast is not None:
+        weight = to(weight, x.tape.autocast.format)
+    return _product(x, weight, None, int(weight.shape[0]), weight_first=False)
+
+
 def conv1d(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
     """transformers' Conv1D (GPT-2): ``addmm(bias, x, weight)``, weight (in, out), not transposed on the way."""
     return _product(x, weight, bias, weight.shape[1], weight_first=True)
 
 
 def _product(
-    x: Tensor, weight: Parameter, bias: Parameter | None, out_features: int, weight_first: bool, cached: bool = True
+    x: Tensor, weight: Source, bias: Parameter | None, out_features: int, weight_first: bool, cached: bool = True
 ) -> Tensor:
     tape = x.tape
     compute = tape.autocast.format if tape.autocast else x.format
@@ -52,6 +59,7 @@ def _product(
     if needs_x and isinstance(w, Tensor):
         keeps.append(w)
     elif needs_x:
+        assert isinstance(weight, Parameter)
         frozen = [weight]
     return operator(tape, "mm", sources, (*x.shape[:-1], out_features), compute, backward, keeps, weights=frozen)
 
@@ -67,12 +75,13 @@ def _cast_input(x: Tensor, fmt: Format) -> Tensor:
     return autocast.cache[leaf]
 
 
-def cast_weight(x: Tensor, weight: Parameter, fmt: Format, cached: bool = True) -> Tensor | Parameter:
+def cast_weight(x: Tensor, weight: Source, fmt: Format, cached: bool = True) -> Source:
     """The weight as the product takes it. Under autocast one in another format is cast; the copy of a trained fp32
     one is cached until autocast ends [at::autocast::cached_cast]."""
     tape = x.tape
     if weight.format is fmt:
         return weight
+    assert isinstance(weight, Parameter)
     cached = cached and weight.format is Format.FP32
     cache = tape.autocast.cache if tape.autocast and cached else {}
     found = cache.get(weight)
