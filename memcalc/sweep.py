@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from memcalc.architectures.spec import ModelSpec
 from memcalc.breakdowns import breakdowns
 from memcalc.components import COMPONENTS
+from memcalc.diffusion import grid as pictures
+from memcalc.diffusion import is_pipeline
 from memcalc.errors import ScenarioError
 from memcalc.estimate import LIMIT, kernel_scratch, settled_gradients
 from memcalc.hardware.fit import Device, device_for
@@ -23,6 +25,7 @@ from memcalc.question import Question
 from memcalc.runtimes import serve
 from memcalc.runtimes.answer import held, overhead_of
 from memcalc.scenario import Scenario
+from memcalc.shared import Shared
 from memcalc.stages import highest, moved
 from memcalc.training.notes import widened
 from memcalc.units import binary
@@ -58,7 +61,8 @@ def sweep(
     **axes: Sequence[int],
 ) -> Sweep:
     """Evaluate ``scenario`` over the outer product of ``axes``: ``batch`` and ``seq_len`` for training; ``batch``,
-    ``prompt_tokens`` and ``new_tokens`` for inference. ``machine``: as for ``estimate``.
+    ``prompt_tokens`` and ``new_tokens`` for inference; for image pipelines ``batch``, ``images``, ``image_size``,
+    ``width``, ``height`` and ``text_len``. ``machine``: as for ``estimate``.
 
     >>> sweep({"model": "gpt2", "task": "train"}, batch=[1, 2, 4], seq_len=[128, 256]).tensors.shape
     (3, 2)
@@ -83,6 +87,8 @@ def _swept(
     axes: Mapping[str, Sequence[int]],
     components: bool,
 ) -> Sweep:
+    if isinstance(scenario, Mapping) and is_pipeline(scenario):
+        return _pictures(scenario, machine, axes, components)
     base = Scenario.read(scenario)
     values = {name: _checked(name, given, base.task) for name, given in axes.items()}
     if not values:
@@ -152,6 +158,23 @@ def _served(
         found["low"],
         found["high"],
         parts,
+    )
+
+
+def _pictures(
+    scenario: Mapping[str, Any], machine: Machine | None, axes: Mapping[str, Sequence[int]], components: bool
+) -> Sweep:
+    """The grid of an image pipeline: each point by itself."""
+    found = pictures.over(scenario, Shared(machine=machine).device, axes)
+    return Sweep(
+        {name: [int(value) for value in one] for name, one in axes.items()},
+        found["tensors"],
+        found["allocated"],
+        found["reserved"],
+        found["device"],
+        found["low"],
+        found["high"],
+        {name: found[name] for name in COMPONENTS} if components else None,
     )
 
 

@@ -13,6 +13,12 @@ from memcalc.diffusion.asked import OFFLOADS, WEIGHTS
 from memcalc.diffusion.code import code
 from memcalc.errors import MemcalcError
 from memcalc.measured import Measurement, figure, measurements
+from memcalc.scenario.paths import put
+from memcalc.solve.axes import axis
+from memcalc.solve.cards import smallest_card
+from memcalc.solve.grid import grid
+from memcalc.solve.largest import largest
+from memcalc.solve.verdict import verdict
 
 GiB = 2**30
 PUBLISHED_ROWS = [one for one in measurements() if one.id.startswith(("flux-", "sd3-", "sdxl-"))]
@@ -210,9 +216,33 @@ def test_a_card_gives_a_verdict() -> None:
     assert small["verdict"] != "does not fit"
 
 
-def test_a_sweep_says_that_pipelines_are_not_supported() -> None:
-    with pytest.raises(MemcalcError, match="image pipeline"):
-        memcalc.sweep({"model": {"diffusers": {"_class_name": "FluxPipeline"}}}, batch=[1, 2])
+def test_a_sweep_is_the_estimates_of_its_points() -> None:
+    found = memcalc.sweep({"model": "SDXL", "hardware": {"gpu": "24GB"}}, images=[1, 4], image_size=[512, 1024])
+    for i, images in enumerate((1, 4)):
+        for j, side in enumerate((512, 1024)):
+            one = answer("SDXL", image_size=side, inference={"images": images}, hardware={"gpu": "24GB"})
+            assert found.device[i, j] == one.peak["device"]
+            assert [found.device_low[i, j], found.device_high[i, j]] == one.range["device"]
+    with pytest.raises(MemcalcError, match="cannot run over seq_len"):
+        memcalc.sweep({"model": "SDXL"}, seq_len=[1, 2])
+
+
+def test_the_solver_takes_pipelines() -> None:
+    asked = {"model": "SDXL", "precision": "bf16", "hardware": {"gpu": "24GB"}}
+    found = largest(asked, "images")
+    assert verdict(put(asked, "inference.images", found.value)).state == "fits"
+    assert verdict(put(asked, "inference.images", found.value + 1)).state != "fits"
+    card = smallest_card(asked)
+    assert card is not None
+    assert verdict({**asked, "hardware": {"gpu": card.gpu.name}}).state == "fits"
+    shown = grid(asked, axis(asked, "side"), axis(asked, "offload"), [512, 1024])
+    assert shown.point[0, 1] == answer("SDXL", hardware={"gpu": "24GB"}).peak["device"]
+
+
+@pytest.mark.parametrize("model", ["SDXL", {"diffusers": {"_class_name": "FluxPipeline"}}])
+def test_what_needs_a_language_model_says_what_to_use_instead(model: Any) -> None:
+    with pytest.raises(MemcalcError, match=r"image pipeline.*the page Images take it; timelines"):
+        memcalc.timeline({"model": model})
 
 
 TRACED = {

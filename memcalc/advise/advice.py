@@ -17,7 +17,7 @@ from memcalc.models import catalogue
 from memcalc.models.families import families, family
 from memcalc.scenario.paths import Json
 from memcalc.shared import Shared
-from memcalc.solve.verdict import Verdict, understood
+from memcalc.solve.verdict import Verdict, of_pipeline, understood
 from memcalc.units import MiB
 
 NOTHING = 2 * MiB
@@ -91,11 +91,7 @@ class Scale:
 
 def _pipeline(found: Json) -> Weighed:
     """An image pipeline's estimate as the scale reads it."""
-    low, high = found["range"]["device"]
-    fit = found["fit"]
-    limit, state = (fit["capacity"] - fit["reserve"], fit["verdict"]) if fit else (high, "unknown")
-    phases = {one["name"]: int(one["tensors"]) for one in found["phases"]}
-    return Weighed(Verdict(low, found["peak"]["device"], high, limit, state), phases)
+    return Weighed(of_pipeline(found), {one["name"]: int(one["tensors"]) for one in found["phases"]})
 
 
 def candidates(scenario: Json) -> list[Change]:
@@ -144,7 +140,7 @@ def advise(scenario: Mapping[str, Any], allow_files: bool = True, scale: Scale |
     True
     """
     scale = scale or Scale(allow_files)
-    asked = dict(scenario) if is_pipeline(scenario) else understood(scenario, allow_files)
+    asked = understood(scenario, allow_files)
     now = scale.weigh_or_raise(asked)
     items = []
     for change in candidates(asked):

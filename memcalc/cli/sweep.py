@@ -8,6 +8,7 @@ from typing import Any
 
 from memcalc.cli.reading import refuse, scenario_arguments, scenario_of
 from memcalc.cli.tables import table
+from memcalc.diffusion import is_pipeline, understood
 from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.hardware.machine import for_scenario
 from memcalc.scenario import Scenario
@@ -62,7 +63,7 @@ def _values(one: Axis, given: str | None) -> list[Any] | None:
 
 
 def _limit(scenario: Json, shared: Shared) -> int | None:
-    hardware = Scenario.read(scenario).hardware
+    hardware = understood(scenario).hardware if is_pipeline(scenario) else Scenario.read(scenario).hardware
     device = shared.device(hardware)
     return None if device is None else device.capacity - hardware.reserve
 

@@ -6,7 +6,7 @@ prefill and decode, a pipeline's has ``encode`` (the prompt), ``denoise`` (every
 """
 
 from memcalc.diffusion.answer import estimate_pipeline
-from memcalc.diffusion.asked import is_pipeline, understood
+from memcalc.diffusion.asked import OFFLOADS, PRECISIONS, WEIGHTS, is_pipeline, understood
 from memcalc.diffusion.spec import NAMES, PUBLISHED
 
-__all__ = ["NAMES", "PUBLISHED", "estimate_pipeline", "is_pipeline", "understood"]
+__all__ = ["NAMES", "OFFLOADS", "PRECISIONS", "PUBLISHED", "WEIGHTS", "estimate_pipeline", "is_pipeline", "understood"]

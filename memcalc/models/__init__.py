@@ -8,12 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from memcalc.diffusion.spec import find as pipeline_named
 from memcalc.errors import ModelError
 from memcalc.models import catalogue, config, generic, portable
 from memcalc.models.description import ModelDescription
 from memcalc.models.files import gguf, hub, safetensors
 
 KINDS = ("config", "parameters", "hub", "gguf", "safetensors")
+PIPELINE = (
+    "this is an image pipeline: memcalc.estimate, the commands estimate, fit, advise, sweep and compare, and the page "
+    "Images take it; timelines, traces and training do not"
+)
+"""For whatever asks for a language model's description."""
 LATER = ("timm", "torchvision")
 
 
@@ -21,6 +27,8 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
     """Understand the scenario's ``model``: a catalogue name, a path to a config.json (only if ``allow_files``),
     or an object with one of ``KINDS``."""
     if isinstance(model, str):
+        if pipeline_named(model):
+            raise ModelError(PIPELINE, "model")
         if allow_files and (model.endswith(".json") or "\\" in model or model.startswith(("/", "./", "../", "~"))):
             return _from_file(model)
         return catalogue.describe(model)
@@ -41,12 +49,7 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
     if kind == "safetensors":
         return safetensors.describe(model["safetensors"], allow_files)
     if kind == "diffusers":
-        raise ModelError(
-            "an image pipeline is estimated as a whole (memcalc.estimate, the command estimate); sweeps, advice and "
-            "the pages have no program for it yet",
-            "model.diffusers",
-            KINDS,
-        )
+        raise ModelError(PIPELINE, "model.diffusers", KINDS)
     if kind in LATER:
         raise ModelError(f"models given as {kind} are not supported yet", f"model.{kind}", KINDS)
     raise ModelError(f"unknown field model.{kind}", f"model.{kind}", KINDS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from memcalc.diffusion import OFFLOADS, PRECISIONS, WEIGHTS, is_pipeline
 from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.models import catalogue
 from memcalc.models.families import SIZES, families, family
@@ -35,6 +36,8 @@ LENGTHS = (
     98304,
     131072,
 )
+SIDES = (256, 512, 768, 1024, 1280, 1536, 2048)
+"""Pixels a side of a picture."""
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 NEW_TOKENS = (1, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
@@ -78,6 +81,8 @@ def axes(scenario: Mapping[str, Any]) -> dict[str, Axis]:
     """Every axis that means something in a scenario and has more than one value, by key."""
     training = (scenario.get("task") or "infer") == "train"
     found = _training(scenario) if training else _inference(scenario)
+    if is_pipeline(scenario):
+        found = _pictures()
     model = _model(scenario)
     return {one.key: one for one in (*found, *([model] if model else [])) if len(one.values) > 1}
 
@@ -92,6 +97,25 @@ def axis(scenario: Mapping[str, Any], key: str) -> Axis:
 
 def _choice(key: str, title: str, path: str) -> Axis:
     return Axis(key, title, path, known_values(path), _put(path))
+
+
+def _set_side(scenario: Json, value: Any) -> Json:
+    """Square pictures of this side."""
+    for name in ("width", "height"):
+        scenario = put(scenario, f"inference.{name}", value)
+    return scenario
+
+
+def _pictures() -> list[Axis]:
+    """What an image pipeline can be swept over, one estimate a point."""
+    return [
+        Axis("batch", "prompts at once", "batch", LADDER[:8], _put("batch")),
+        Axis("images", "pictures a prompt", "inference.images", LADDER[:8], _put("inference.images")),
+        Axis("side", "pixels a side", "inference.width", SIDES, _set_side),
+        Axis("precision", "precision", "precision", PRECISIONS, _put("precision")),
+        Axis("offload", "weights on the card", "inference.offload", OFFLOADS, _put("inference.offload")),
+        Axis("weights", "format of the denoiser's weights", "inference.weights", WEIGHTS, _put("inference.weights")),
+    ]
 
 
 def _training(scenario: Mapping[str, Any]) -> list[Axis]:

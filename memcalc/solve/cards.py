@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.diffusion import estimate_pipeline, is_pipeline
 from memcalc.errors import MemcalcError
 from memcalc.estimate import lay
 from memcalc.hardware import gpus
@@ -49,8 +50,7 @@ def cards(scenario: Mapping[str, Any], allow_files: bool = True) -> tuple[CardVe
         assert device is not None
         if device.capability not in needs:
             try:
-                laid = lay(put(asked, "hardware.gpu", gpu.name), allow_files, shared)
-                needs[device.capability] = laid.above.device
+                needs[device.capability] = _need(put(asked, "hardware.gpu", gpu.name), allow_files, shared)
             except MemcalcError as error:
                 needs[device.capability] = error
         need = needs[device.capability]
@@ -65,6 +65,15 @@ def cards(scenario: Mapping[str, Any], allow_files: bool = True) -> tuple[CardVe
         assert isinstance(refused, MemcalcError)
         raise refused
     return tuple(found)
+
+
+def _need(scenario: Mapping[str, Any], allow_files: bool, shared: Shared) -> tuple[int, int, int]:
+    """(low, point, high) bytes on the device."""
+    if is_pipeline(scenario):
+        found = estimate_pipeline(scenario, shared.device)
+        low, high = found["range"]["device"]
+        return low, found["peak"]["device"], high
+    return lay(scenario, allow_files, shared).above.device
 
 
 def smallest_card(scenario: Mapping[str, Any], allow_files: bool = True) -> CardVerdict | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.programs import PROGRAMS
+from memcalc.diffusion import is_pipeline
 from memcalc.errors import MemcalcError, ScenarioError
 from memcalc.formats import Format
 from memcalc.models import catalogue, describe
@@ -67,6 +68,8 @@ def _judged(scenario: Mapping[str, Any], model: Any, shared: Shared, allow_files
 def _members(scenario: Mapping[str, Any], of: str | None, allow_files: bool) -> list[tuple[Any, str, int]]:
     """(the scenario's model, its name, its parameters), from the smallest up."""
     model = scenario.get("model")
+    if of is None and is_pipeline(scenario):
+        return []  # pipelines differ in more than size
     if of is None and isinstance(model, Mapping) and "parameters" not in model:
         return [(model, *_described(model, allow_files))]  # no family of it is known
     if of is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.diffusion import is_pipeline
 from memcalc.errors import ScenarioError
 from memcalc.scenario import LARGEST_COUNT
 from memcalc.scenario.choices import accepted
@@ -32,6 +33,7 @@ QUANTITIES = (
     Quantity("batch", "sequences at once", "infer", axis="batch"),
     Quantity("inference.prompt_tokens", "prompt tokens", "infer", axis="prompt_tokens"),
     Quantity("inference.new_tokens", "new tokens", "infer", axis="new_tokens"),
+    Quantity("inference.images", "pictures at once", "infer", 4096),
     Quantity("inference.beams", "beams", "infer", 1024),
     Quantity("inference.max_num_seqs", "sequences at once (vLLM)", "infer"),
     Quantity("inference.max_model_len", "context (vLLM)", "infer"),
@@ -45,12 +47,15 @@ _RUNTIMES = {
     "inference.n_ctx": "llama.cpp",
     "inference.gpu_layers": "llama.cpp",
     "inference.new_tokens": "transformers",
+    "inference.images": "diffusers",
     "inference.beams": "transformers",
 }
 
 
 def possible(scenario: Mapping[str, Any]) -> tuple[Quantity, ...]:
     """The quantities that mean something in a scenario and that the core understands."""
+    if is_pipeline(scenario):
+        return tuple(one for one in QUANTITIES if _RUNTIMES.get(one.path) == "diffusers")
     task = scenario.get("task") or "infer"
     runtime = get(scenario, "inference.runtime") or "transformers"
     return tuple(

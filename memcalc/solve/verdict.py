@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.diffusion import estimate_pipeline, is_pipeline
+from memcalc.diffusion import understood as pipeline
 from memcalc.errors import ScenarioError
 from memcalc.estimate import lay
 from memcalc.hardware.fit import judge
@@ -40,6 +42,11 @@ def verdict(scenario: Mapping[str, Any], shared: Shared | None = None, allow_fil
     >>> verdict({"model": "gpt2", "task": "train", "hardware": {"gpu": "24GB"}}).state
     'fits'
     """
+    if is_pipeline(scenario):
+        found = of_pipeline(estimate_pipeline(scenario, (shared or Shared()).device))
+        if found.state == UNKNOWN:
+            raise ScenarioError("a card is needed: name one in hardware.gpu, or give its free memory", "hardware.gpu")
+        return found
     laid = lay(scenario, allow_files, shared)
     if laid.device is None:
         raise ScenarioError("a card is needed: name one in hardware.gpu, or give its free memory", "hardware.gpu")
@@ -48,9 +55,24 @@ def verdict(scenario: Mapping[str, Any], shared: Shared | None = None, allow_fil
     return Verdict(low, point, high, judged["capacity"] - judged["reserve"], judged["verdict"])
 
 
+UNKNOWN = "unknown"
+"""The state of a verdict without a card."""
+
+
+def of_pipeline(found: Mapping[str, Any]) -> Verdict:
+    """The verdict in an image pipeline's estimate; without a card its limit is what it needs."""
+    low, high = found["range"]["device"]
+    fit = found["fit"]
+    limit, state = (fit["capacity"] - fit["reserve"], fit["verdict"]) if fit else (high, UNKNOWN)
+    return Verdict(low, found["peak"]["device"], high, limit, state)
+
+
 def understood(scenario: Mapping[str, Any], allow_files: bool = True) -> Json:
     """The scenario with the lengths filled in that were not given, so that they stay as they are while something else
-    is searched."""
+    is searched. A pipeline's are its pictures' sides, which it has anyway."""
+    if is_pipeline(scenario):
+        pipeline(scenario)
+        return dict(scenario)
     read = Question.read(scenario, allow_files=allow_files).scenario
     asked = dict(scenario)
     if read.task == "train":
