@@ -386,3 +386,35 @@ def test_the_three_stages_divide_what_the_paper_says(model: str, count: int) -> 
     assert shown.rules[-1].holds is False  # activations and what is gathered are not divided
     question = cards.question(cards.LESSON.usual(model))
     assert question.choices[question.right] == "5.50 bytes"
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B", "Mixtral-8x7B"])
+def test_what_a_newcomer_asks_in_lessons_1_to_3_is_answered_truly(model: str) -> None:
+    """Where the activations are if the figure has none; why the fixed part is not lesson 1's; where no line is yet."""
+    found = memcalc.estimate(train(model))
+    (note,) = saving.show(saving.LESSON.usual(model)).notes or ("",)
+    gone = found.at_peak["activations"] < found.component_peak["activations"] / 2
+    assert bool(note) == gone
+    if gone:
+        assert {"optimizer": "optimizer step"}[found.peak["phase"]] in note
+        assert units.binary(found.component_peak["activations"]) in note
+    many = memcalc.estimate(train(model, batch=20))
+    notes = batch.show(batch.LESSON.usual(model)).notes
+    (fixed,) = (one for one in notes if "not the" in one)
+    assert many.peak["phase"] == "backward"
+    assert many.at_peak["gradients"] < many.component_peak["gradients"] / 10
+    assert units.binary(many.persistent) in fixed
+    sizes, _ = batch.both(batch.LESSON.usual(model))
+    flat = [one for one in notes if "does not hold" in one]
+    assert bool(flat) == (memcalc.estimate(train(model)).peak["phase"] == "optimizer")
+    if flat:
+        assert sizes[1] < 1.03 * sizes[0]  # twice the texts: what the optimizer step needs hardly grows
+        last = int(re.findall(r"batch (\d+)", flat[0])[0])
+        line = through(sizes)
+        assert not line.holds(last, sizes[last - 1])
+        assert line.holds(last + 1, sizes[last])
+
+
+def test_a_billion_is_not_written_like_a_byte() -> None:
+    shown = where.show(where.LESSON.usual("Llama-3.1-8B"))
+    assert "8.03 billion parameters × 4 B" in [one.how for one in shown.formula]

@@ -37,6 +37,11 @@ class Case:
         """What to call the model: ``Llama-3.1-8B``, ``a model of 7.00B parameters``."""
         return self.model if isinstance(self.model, str) else f"a model of {units.count(self.model)} parameters"
 
+    @property
+    def begins(self) -> str:
+        """The model's name where a sentence begins."""
+        return self.name if isinstance(self.model, str) else self.name[0].upper() + self.name[1:]
+
     @cached_property
     def longest(self) -> int | None:
         """The most tokens that the model has learned positions for; None where nothing ends there."""

@@ -24,9 +24,33 @@ ALL = (
         1,
     ),
     Term(
+        "fp32 and bf16",
+        "Formats of a number: fp32 has 32 bits, bf16 and fp16 have 16, half the memory and fewer digits.",
+        "fp32: 4 B; bf16, fp16: 2 B; 8 bits: 1 B; 4 bits: ½ B",
+        6,
+    ),
+    Term(
         "token",
         "What a model reads and writes: a word or a piece of one.",
         "a page of English text: about 500 tokens",
+        1,
+    ),
+    Term(
+        "sequence",
+        "One text as the model reads it, a row of tokens.",
+        "tokens in memory = sequences × tokens per sequence",
+        1,
+    ),
+    Term(
+        "batch",
+        "The sequences that are worked on at once.",
+        "memory = fixed part + batch × memory of one sequence",
+        3,
+    ),
+    Term(
+        "backward pass",
+        "The way back through the model after the forward pass, on which every trained parameter gets its gradient.",
+        "operations: forward 2, backward 4 for each parameter and token",
         1,
     ),
     Term(
@@ -37,7 +61,7 @@ ALL = (
     ),
     Term(
         "optimizer",
-        "The rule that turns gradients into new parameters, with numbers of its own to remember.",
+        "The rule, most often AdamW, that turns gradients into new parameters, with numbers of its own to remember.",
         "AdamW: weight ← weight − rate × average ÷ (√average of squares + ε)",
         1,
     ),

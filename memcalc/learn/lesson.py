@@ -187,7 +187,7 @@ class Lesson:
     remember: Callable[[Case], tuple[str, ...]]
     links: Callable[[Case], tuple[Link, ...]]
     maps: Callable[[Case], tuple[Table, ...]] | None = None
-    map_title: str = "Where is it true? A map"
+    map_title: str = "Where do the rules hold? A map"
     terms: tuple[str, ...] = ()
 
     def case(self, model: str | int, states: Mapping[str, Any]) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import streamlit as st
 
@@ -143,7 +143,7 @@ def _question(number: int, model: str | int, question: Question, step: str, pres
         args=(name, key), format_func=lambda at: plain(question.choices[at]),
     )  # fmt: skip
     if step == "question":
-        st.button("Show me without an answer", key="reveal", type="tertiary", on_click=learn_state.reveal)
+        st.button("Show me without an answer", key="reveal", icon=":material/visibility:", on_click=learn_state.reveal)
     else:
         st.html(html.verdict(question, answered))
 
@@ -244,6 +244,8 @@ def _onward(number: int) -> None:
             st.button(f"{number - 1}. {LESSONS[number - 2].title}", key="before", icon=":material/arrow_back:",
                       on_click=learn_state.open_lesson, args=(number - 1,))  # fmt: skip
         if number < len(LESSONS):
+            # As long as the question is open, the figure is what comes next.
+            kind: Literal["primary", "secondary"] = "secondary" if learn_state.step() == "question" else "primary"
             st.button(f"{number + 1}. {LESSONS[number].title}", key="after", icon=":material/arrow_forward:",
-                      type="primary", on_click=learn_state.open_lesson, args=(number + 1,))  # fmt: skip
+                      type=kind, on_click=learn_state.open_lesson, args=(number + 1,))  # fmt: skip
         st.caption(f"{done} of {len(LESSONS)} questions answered. Answers stay in this browser tab.", width="content")

@@ -61,7 +61,7 @@ def question(case: Case) -> Question:
     whole, single = found(case, 1), found(case, BATCH)
     share = activations(case, BATCH) / activations(case, 1)
     return Question(
-        f"{case.name} learns from {BATCH} texts in one step; its activations take "
+        f"{case.begins} learns from {BATCH} texts in one step; its activations take "
         f"{units.binary(activations(case, 1))}. Now the texts go through one by one, their gradients are added up, and "
         f"the optimizer still takes one step. What share of the activations is left?",
         CHOICES,

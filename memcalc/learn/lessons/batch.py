@@ -8,7 +8,7 @@ from memcalc import units
 from memcalc.learn.case import Case, Json, ask, device, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, dashboard
-from memcalc.learn.words import between, percent
+from memcalc.learn.words import PHASES, between, percent
 from memcalc.solve.line import through
 
 TEXTS: Final = Variable(
@@ -97,7 +97,7 @@ def show(case: Case) -> Shown:
         f"{units.binary(line.slope)}.",
         (_term("training", train, batch), _term("inference", infer, batch)),
         _rules(case, batch),
-        _notes(train),
+        _notes(case, train),
     )
 
 
@@ -127,14 +127,23 @@ def _rules(case: Case, batch: int) -> tuple[Rule, ...]:
     return tuple(found)
 
 
-def _notes(train: list[int]) -> tuple[str, ...]:
+def _notes(case: Case, train: list[int]) -> tuple[str, ...]:
     flat = through(train).straight_from - 1
-    if not flat:
-        return ()
-    return (
-        f"Up to batch {flat} something decides that the batch does not touch: for a large model the optimizer "
-        "step, whose working copies come when the activations are gone.",
-    )
+    said = []
+    if flat:
+        first = ask(training(case, 1))
+        said.append(
+            f"Up to batch {flat} the line does not hold: with few texts the {PHASES[first.peak['phase']]} is highest, "
+            "and what it needs does not grow with the batch."
+        )
+    found = ask(training(case, case["texts"]))
+    if found.peak["phase"] == "backward" and found.at_peak["gradients"] < found.component_peak["gradients"] / 10:
+        said.append(
+            f"The fixed part is not the {units.binary(found.persistent)} of lesson 1: with so many texts the highest "
+            "instant is the beginning of the backward pass, where no gradients are there yet, and 16-bit copies of the "
+            "weights are."
+        )
+    return tuple(said)
 
 
 def remember(case: Case) -> tuple[str, ...]:
@@ -204,5 +213,5 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
-    terms=("token", "activations", "micro-batch", "KV cache", "GiB and GB"),
+    terms=("token", "sequence", "batch", "activations", "KV cache", "GiB and GB"),
 )

@@ -57,7 +57,7 @@ def question(case: Case) -> Question:
     cards = case["gpus"]
     one, shared = (ask(scenario(case, way, cards if way != "ddp" else 1)) for way in ("ddp", "zero1"))
     return Question(
-        f"{case.name} is trained on {cards} cards, with 16 bytes for each parameter: 2 for the weight, 2 for the "
+        f"{case.begins} is trained on {cards} cards, with 16 bytes for each parameter: 2 for the weight, 2 for the "
         "gradient, 12 for Adam’s states and 32-bit copy. ZeRO stage 1 divides the optimizer’s part among the cards. "
         "How many bytes does each card keep?",
         tuple(f"{each(size)} bytes" for size in CHOICES),

@@ -68,7 +68,7 @@ def growth(case: Case, attention: str) -> tuple[int, int, float]:
 def question(case: Case) -> Question:
     half, whole, ratio = growth(case, "eager")
     return Question(
-        f"{case.name} is trained on {half:,} tokens with eager attention, which writes out a score for every pair of "
+        f"{case.begins} is trained on {half:,} tokens with eager attention, which writes out a score for every pair of "
         f"tokens. How much do its activations grow if the text is twice as long?",
         CHOICES,
         nearest(ratio, GROWTH),
@@ -104,7 +104,7 @@ def show(case: Case) -> Shown:
         f"{tokens:,} tokens: {listed}.",
         _formula(case, spec, tokens),
         _rules(case, spec),
-        (f"{case.name} has learned positions for {case.longest:,} tokens only.",) if case.longest else (),
+        (f"{case.begins} has learned positions for {case.longest:,} tokens only.",) if case.longest else (),
     )  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def _rules(case: Case, spec: ModelSpec) -> tuple[Rule, ...]:
     said = (
         f"{units.binary(cached(spec))} for each token instead of {units.binary(unshared(spec))}: {times(less)} less."
         if less > 1.01
-        else f"{case.name} keeps keys and values for every head: {units.binary(cached(spec))} for each token."
+        else f"{case.begins} keeps keys and values for every head: {units.binary(cached(spec))} for each token."
     )
     return (
         Rule(FOUR, abs(eager - 4) < 0.4, f"From {half:,} to {whole:,} tokens: {times(eager)}."),
@@ -150,7 +150,7 @@ def remember(case: Case) -> tuple[str, ...]:
         "keeps none of them, and gives the same result.",
         "Inference keeps keys and values of everything read so far: the cache grows with every token, for every "
         "sequence.",
-        f"{case.name} keeps {units.binary(cached(spec))} for each token. Fewer heads for keys and values, or one "
+        f"{case.begins} keeps {units.binary(cached(spec))} for each token. Fewer heads for keys and values, or one "
         "latent vector for all of them, is what makes long texts possible.",
     )
 

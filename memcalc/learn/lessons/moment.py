@@ -72,7 +72,7 @@ def question(case: Case) -> Question:
     top = run.points[run.peak]
     largest = next((one for one in run.tensors if one.component in ("temporary", "activations")), run.tensors[0])
     return Question(
-        f"{case.name} is trained on one text of {case.reachable(LENGTH):,} tokens. When does it need most memory?",
+        f"{case.begins} is trained on one text of {case.reachable(LENGTH):,} tokens. When does it need most memory?",
         CHOICES,
         ORDER.index(found.peak["phase"]),
         f"In the {PHASES.get(found.peak['phase'], 'loading')}: {units.binary(top.total + above(case))}, at "

@@ -7,6 +7,7 @@ from typing import Any
 
 from memcalc import units
 from memcalc.errors import MemcalcError
+from memcalc.estimate import Estimate
 from memcalc.learn.case import Case, Json, ask, device, parts, swept
 from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term
 from memcalc.learn.lessons.variables import (
@@ -17,7 +18,7 @@ from memcalc.learn.lessons.variables import (
     TRAINED_IN,
     dashboard,
 )  # fmt: skip
-from memcalc.learn.words import LABELS, between, joined, listed, percent
+from memcalc.learn.words import LABELS, PHASES, between, joined, listed, percent
 
 RULES = {
     "Inference needs 50 to 70 % less memory than training": (0.50, 0.70),
@@ -56,7 +57,8 @@ def question(case: Case) -> Question:
         f"{units.binary(train)}. How much less does it need to use the model on the same text?",
         CHOICES,
         between(round(share, 2), EDGES),
-        f"{percent(share)} less: {units.binary(infer)} instead of {units.binary(train)}.",
+        f"{percent(share)} less: {units.binary(infer)} instead of {units.binary(train)}. What is left are the weights, "
+        "in the 16 bits that are computed with, and a small cache of the text.",
     )
 
 
@@ -76,6 +78,17 @@ def show(case: Case) -> Shown:
             Term("saving", f"1 − {units.binary(device(infer))} ÷ {units.binary(device(train))}", percent(share), True),
         ),
         tuple(_rule(text, claimed, share) for text, claimed in RULES.items()),
+        _notes(train),
+    )
+
+
+def _notes(train: Estimate) -> tuple[str, ...]:
+    most = train.component_peak["activations"]
+    if train.at_peak["activations"] > most / 2:
+        return ()
+    return (
+        f"Where are the activations? Training is highest in the {PHASES[train.peak['phase']]}, and there they are "
+        f"gone; in the forward pass they take up to {units.binary(most)} (lesson 1).",
     )
 
 
@@ -199,5 +212,15 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
-    terms=("inference", "gradient", "optimizer states", "activations", "KV cache", "LoRA"),
+    terms=(
+        "inference",
+        "batch",
+        "fp32 and bf16",
+        "mixed precision",
+        "gradient",
+        "optimizer states",
+        "activations",
+        "KV cache",
+        "LoRA",
+    ),
 )

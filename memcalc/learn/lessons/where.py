@@ -8,7 +8,7 @@ from memcalc.estimate import Estimate
 from memcalc.learn.case import OVERHEAD, Case, ask, device, parts
 from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term
 from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, TRAINED_IN, dashboard
-from memcalc.learn.words import LABELS, PHASES, each, listed, nearest, percent
+from memcalc.learn.words import LABELS, PHASES, each, listed, many, nearest, percent
 
 RULE = "16 bytes per parameter"
 CLAIMED = 16
@@ -38,13 +38,19 @@ def question(case: Case) -> Question:
     whole, trained = per_parameter(found), found.parameters["trainable"]
     share = [each(found.component_peak[name] / trained) for name in PER_PARAMETER]
     return Question(
-        f"{case.name} is trained with AdamW in {PRECISIONS['bf16-mixed']}. How many bytes does every parameter take as "
-        "long as the training runs, however short the texts are?",
+        f"{case.begins}{_size_of(case, trained)} is trained with the optimizer AdamW in {PRECISIONS['bf16-mixed']}. "
+        "How many bytes does every parameter take as long as the training runs, however short the texts are?",
         tuple(f"{size} bytes" for size in CHOICES),
         nearest(whole, CHOICES),
         f"{each(whole)} bytes: {share[0]} for the weight, {share[1]} for its gradient, {share[2]} for the optimizer's "
-        f"two running averages. {units.count(trained)} parameters take {units.binary(found.persistent)} that way.",
+        "two running averages, of the gradients and of their squares. "
+        f"{many(trained)} parameters take {units.binary(found.persistent)} that way.",
     )
+
+
+def _size_of(case: Case, parameters: int) -> str:
+    """The size, for a reader who does not know the model; a model that is only a size has it in its name."""
+    return f", a model of {many(parameters)} parameters," if isinstance(case.model, str) else ""
 
 
 def show(case: Case) -> Shown:
@@ -74,7 +80,7 @@ def _formula(case: Case, found: Estimate) -> tuple[Term, ...]:
             continue
         how = ""
         if name in PER_PARAMETER:
-            how = f"{units.count(trained)} parameters × {each(size / trained)} B"
+            how = f"{many(trained)} parameters × {each(size / trained)} B"
         elif name == "activations":
             token, copies = activations(case, found)
             how = f"{_tokens(found):,} tokens × {units.binary(token)}"
@@ -106,8 +112,17 @@ def _rule(found: Estimate) -> Rule:
 def _notes(case: Case, found: Estimate) -> tuple[str, ...]:
     at = found.at_peak
     token, copies = activations(case, found)
-    of = f" and {units.binary(copies)} of 16-bit copies of the weights, which no text changes" if copies else ""
-    said = [f"Activations: {_tokens(found):,} tokens × {units.binary(token)}{of}."]
+    of = (
+        f", and {units.binary(copies)} of 16-bit copies of the weights, which are kept for the backward pass too, "
+        "whatever the text"
+        if copies
+        else ""
+    )
+    said = [
+        "Each bar is the highest instant of its part of a step; the optimizer's states are there already, from the "
+        "step before.",
+        f"Activations: {_tokens(found):,} tokens × {units.binary(token)}{of}.",
+    ]
     if at["activations"] < found.component_peak["activations"] / 2:
         said.append(
             "In the optimizer step the activations are gone already, and the optimizer's working copies "
@@ -179,7 +194,10 @@ LESSON = Lesson(
     maps=maps,
     terms=(
         "parameter",
+        "fp32 and bf16",
         "token",
+        "sequence",
+        "backward pass",
         "gradient",
         "optimizer",
         "training step",
