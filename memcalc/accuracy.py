@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -27,7 +27,7 @@ class TracedCase:
 
     name: str
     family: str
-    """The configuration's ``model_type``."""
+    """The configuration's ``model_type``, or the package that a model has only a name in."""
     independent: bool
     """Whether an instrument that shares nothing with memcalc made the trace."""
     scenario: dict[str, Any]
@@ -60,7 +60,7 @@ def record() -> Record:
     cases = tuple(
         TracedCase(
             one["name"],
-            raw["models"][one["model"]]["config"]["model_type"],
+            family_of(raw["models"][one["model"]]),
             one.get("independent", False),
             {"model": raw["models"][one["model"]], **one["scenario"]},
             one["traced"],
@@ -115,6 +115,11 @@ GROUPS = tuple(
     for rest in ("", ", code differs")
 )  # fmt: skip
 """Kinds of measurement: of the code that is meant, or of code that does something else besides."""
+
+
+def family_of(model: Mapping[str, Any]) -> str:
+    """The configuration's ``model_type``; for a model by its name, the package that the name is of."""
+    return str(model["config"]["model_type"] if "config" in model else next(iter(model)))
 
 
 def group_of(case: MeasuredCase) -> str:

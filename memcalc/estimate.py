@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memcalc.architectures.images import ImageSpec
 from memcalc.architectures.program import Program
 from memcalc.components import COMPONENTS
 from memcalc.diffusion import estimate_pipeline, is_pipeline
@@ -157,12 +158,16 @@ def settled_gradients(question: Question, program: Program) -> int:
 def kernel_scratch(question: Question, batch: Size | None = None, length: Size | None = None) -> Size:
     """What flash attention's backward allocates besides its results, which no trace sees: an fp32 accumulator
     for the queries' gradient, one number a row, and with grouped queries gradients of keys and values for every
-    query head [csrc/flash_attn/flash_api.cpp, mha_bwd]. It matters only if the peak falls there. ``batch`` and
+    query head [csrc/flash_attn/flash_api.cpp, mha_bwd]. It matters only if the peak falls there. For convolutions: room
+    for the largest map twice, since cuDNN's kernels copy pictures into their own order (assumed). ``batch`` and
     ``length``: the scenario's, or a grid's."""
-    scenario, spec = question.scenario, question.model.spec
+    scenario, spec, precision = question.scenario, question.model.spec, question.precision
+    if isinstance(spec, ImageSpec):
+        assert scenario.image_size is not None
+        count = scenario.batch if batch is None else batch
+        return 2 * count * spec.widest(scenario.image_size) * (precision.autocast or precision.weights).size
     if scenario.task != "train" or scenario.attention not in ("sdpa", "flash") or question.capability < 8.0:
         return 0
-    precision = question.precision
     if not (precision.autocast or precision.weights).is_half:
         return 0
     assert scenario.seq_len is not None

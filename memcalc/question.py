@@ -147,6 +147,7 @@ class Question:
             last_logits=not training and scenario.inference.logits == "last",
             compute=self.precision.weights,
             split=scenario.parallel.tensor if scenario.parallel.sequence else 1,
+            side=scenario.image_size or 0,
         )
         if training:
             tape = Tape(one_sequence, one_token)

@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import memcalc
-from memcalc.accuracy import MeasuredCase, TracedCase, by_family, by_group, measured, summary
+from memcalc.accuracy import MeasuredCase, TracedCase, by_family, by_group, family_of, measured, summary
 from memcalc.components import COMPONENTS
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def compared(case: dict[str, Any], independent: bool) -> TracedCase:
     scenario, expect = case["scenario"], case["expect"]
     return TracedCase(
         case["name"],
-        scenario["model"]["config"]["model_type"],
+        family_of(scenario["model"]),
         independent,
         scenario,
         expect["tensors"],

@@ -24,6 +24,7 @@ from tests import (
     trace_cases_encoders,
     trace_cases_experts,
     trace_cases_families,
+    trace_cases_pictures,
     trace_cases_recurrent,
     trace_cases_settings,
     trace_cases_variants,
@@ -38,6 +39,7 @@ RECORDS = {
     DATA / "traces_variants.json": trace_cases_variants.CASES,
     DATA / "traces_families.json": trace_cases_families.CASES,
     DATA / "traces_encoders.json": trace_cases_encoders.CASES,
+    DATA / "traces_pictures.json": trace_cases_pictures.CASES,
 }
 
 

@@ -37,6 +37,7 @@ OWN = [
     *_cases("traces_variants.json"),
     *_cases("traces_families.json"),
     *_cases("traces_encoders.json"),
+    *_cases("traces_pictures.json"),
 ]
 
 

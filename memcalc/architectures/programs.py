@@ -30,6 +30,7 @@ from memcalc.architectures.phi import Phi
 from memcalc.architectures.phi3 import Phi3
 from memcalc.architectures.program import Program
 from memcalc.architectures.qwen2_moe import Qwen2Moe
+from memcalc.architectures.resnet import ResNet
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
@@ -81,4 +82,5 @@ PROGRAMS: dict[str, type[Program]] = {
     "bert": Bert,
     "roberta": Roberta,
     "distilbert": DistilBert,
+    "resnet": ResNet,
 }

@@ -20,7 +20,8 @@ class Run:
 
     ``padding``: the padding mask (batch, past + length), where it belongs to the caller and outlives the pass.
     ``beams``: how many of the sequences are candidates for the same text. ``split``: over how many cards the hidden
-    states between the layers are divided by their length."""
+    states between the layers are divided by their length. ``side``: pixels a side of a model that sees pictures; it
+    has no tokens to count."""
 
     batch: Size
     length: Size
@@ -38,6 +39,7 @@ class Run:
     beams: int = 1
     compute: Format = Format.BF16
     split: int = 1
+    side: Size = 0
 
 
 def at_most(size: Size, limit: int) -> Size:

@@ -104,6 +104,11 @@ class ModelSpec:
         return True
 
     @property
+    def sees(self) -> bool:
+        """Whether it reads pictures, whose side is asked for in pixels, and no tokens."""
+        return False
+
+    @property
     def scores_words(self) -> bool:
         """Whether the head gives a score for each word of the vocabulary, at each token."""
         return True

@@ -10,17 +10,16 @@ from typing import Any
 
 from memcalc.diffusion.spec import find as pipeline_named
 from memcalc.errors import ModelError
-from memcalc.models import catalogue, config, generic, portable
+from memcalc.models import catalogue, config, generic, pictures, portable
 from memcalc.models.description import ModelDescription
 from memcalc.models.files import gguf, hub, safetensors
 
-KINDS = ("config", "parameters", "hub", "gguf", "safetensors")
+KINDS = ("config", "parameters", "hub", "gguf", "safetensors", *pictures.LIBRARIES)
 PIPELINE = (
     "this is an image pipeline: memcalc.estimate, the commands estimate, fit, advise, sweep and compare, and the page "
     "Images take it; timelines, traces and training do not"
 )
 """For whatever asks for a language model's description."""
-LATER = ("timm", "torchvision")
 
 
 def describe(model: Any, allow_files: bool = True) -> ModelDescription:
@@ -50,8 +49,8 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
         return safetensors.describe(model["safetensors"], allow_files)
     if kind == "diffusers":
         raise ModelError(PIPELINE, "model.diffusers", KINDS)
-    if kind in LATER:
-        raise ModelError(f"models given as {kind} are not supported yet", f"model.{kind}", KINDS)
+    if kind in pictures.LIBRARIES:
+        return pictures.describe(kind, model[kind])
     raise ModelError(f"unknown field model.{kind}", f"model.{kind}", KINDS)
 
 

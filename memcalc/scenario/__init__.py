@@ -43,6 +43,7 @@ class Scenario:
     hardware: Hardware = field(default_factory=Hardware)
     parallel: Parallel = field(default_factory=Parallel)
     expandable_segments: bool = False
+    image_size: int | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -64,6 +65,8 @@ class Scenario:
             "attention": self.attention,
             "attention_mask": self.attention_mask,
         }
+        if self.image_size is not None:
+            found["image_size"] = self.image_size
         if self.expandable_segments:
             found["expandable_segments"] = True
         if self.task == "train":
@@ -93,7 +96,8 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     elif seq_len is not None:
         notes.append("seq_len is ignored: inference takes its lengths from inference.prompt_tokens and new_tokens")
         seq_len = None
-    for name in ("target_len", "image_size", "text_len"):
+    image_size = None if top.get("image_size") is None else top.whole("image_size", 1)
+    for name in ("target_len", "text_len"):
         if top.get(name) is not None:
             notes.append(f"{name} is ignored: it does not apply to a decoder-only language model")
     attention = top.choice("attention", ATTENTION, "sdpa")
@@ -107,5 +111,5 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     top.finish()
     return Scenario(
         model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, parallel, expandable,
-        tuple(notes),
+        image_size, tuple(notes),
     )  # fmt: skip

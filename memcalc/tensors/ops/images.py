@@ -1,0 +1,113 @@
+"""Operators over pictures (batch, channels, side, side): convolution, batch norm, pooling, and writing in place.
+
+The workspaces that cuDNN takes for a convolution are not tensors and are not counted.
+"""
+
+from __future__ import annotations
+
+from memcalc.formats import Format
+from memcalc.tensors.autograd import graph_node, keep, operator
+from memcalc.tensors.ops.elementwise import Grads, fresh, keep_weight, to
+from memcalc.tensors.ops.matmul import cast_weight
+from memcalc.tensors.tape import Size
+from memcalc.tensors.tensor import Parameter, Tensor
+
+
+def convolved(side: Size, kernel: int, stride: int, padding: int) -> Size:
+    """The side of what a convolution or a pooling gives.
+
+    >>> convolved(224, 7, 2, 3)
+    112
+    """
+    return (side + 2 * padding - kernel) // stride + 1
+
+
+def conv2d(x: Tensor, weight: Parameter, bias: Parameter | None, stride: int, padding: int) -> Tensor:
+    """``F.conv2d``, weight (out, in / groups, kernel, kernel): keeps x if the weight is trained, and the weight; makes
+    all its gradients at once [derivatives.yaml: convolution_backward]. Autocast computes it in its own format."""
+    tape = x.tape
+    compute = tape.autocast.format if tape.autocast else x.format
+    x = to(x, compute)
+    w = cast_weight(x, weight, compute)
+    b = cast_weight(x, bias, compute) if bias is not None else None
+    x_shape, needs_x, needs_w = x.shape, x.needs_grad, w.needs_grad
+    sources = [one for one in (x, w, b) if one is not None]
+    shapes = [one.shape for one in sources if one.needs_grad]
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, compute, "conv2d (gradient)") for shape in shapes]
+
+    side = convolved(x_shape[2], weight.shape[2], stride, padding)
+    keeps = [x] if needs_w else []
+    if needs_x and isinstance(w, Tensor):
+        keeps.append(w)
+    out = operator(tape, "conv2d", sources, (x_shape[0], weight.shape[0], side, side), compute, backward, keeps)
+    if needs_x and isinstance(w, Parameter):
+        keep_weight(tape, out, w)
+    return out
+
+
+def batch_norm(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
+    """``F.batch_norm``: keeps its input and an fp32 mean and reciprocal deviation, for which it makes room outside
+    training too; the running figures are overwritten in place. The result has the input's format, under autocast
+    too."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    sources = (x, weight, bias)
+    needs = [(one.shape, one.format) for one in sources if one.needs_grad]
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, s, f, "batch_norm (gradient)") for s, f in needs]
+
+    out = operator(tape, "batch_norm", sources, shape, fmt, backward, (x,))
+    statistics = [fresh(tape, weight.shape, Format.FP32, f"batch_norm {name}") for name in ("mean", "rstd")]
+    if out.node is not None:
+        keep(tape, out.node, statistics)
+    return out
+
+
+def relu_in_place(x: Tensor) -> Tensor:
+    """``F.relu(x, inplace=True)``: keeps its result, which is x's own storage."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "relu (gradient)")]
+
+    node = graph_node(tape, (x,), backward)
+    if node is not None:
+        keep(tape, node, (x,))
+    return Tensor(x.storage, shape, fmt, node)
+
+
+def add_in_place(a: Tensor, b: Tensor) -> Tensor:
+    """``a += b``: nothing new, nothing kept; both get the same gradient."""
+    needing = sum(one.needs_grad for one in (a, b))
+
+    def backward(grad: Tensor) -> Grads:
+        return [grad] * needing
+
+    return Tensor(a.storage, a.shape, a.format, graph_node(a.tape, (a, b), backward))
+
+
+def max_pool(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """``F.max_pool2d``: keeps its input and the place of each maximum, eight bytes each."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    side = convolved(shape[2], kernel, stride, padding)
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "max_pool2d (gradient)")]
+
+    out = operator(tape, "max_pool2d", (x,), (*shape[:2], side, side), fmt, backward, (x,))
+    places = fresh(tape, out.shape, Format.INT64, "max_pool2d places")
+    if out.node is not None:
+        keep(tape, out.node, (places,))
+    return out
+
+
+def average(x: Tensor) -> Tensor:
+    """The mean of each channel, (batch, channels): ``F.adaptive_avg_pool2d(x, 1).flatten(1)``; keeps nothing."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "mean (gradient)")]
+
+    return operator(tape, "mean", (x,), shape[:2], fmt, backward).view(*shape[:2])

@@ -1,0 +1,70 @@
+"""Classifiers of pictures: counts from their papers' code, what a side in pixels does, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import memcalc
+from memcalc.errors import MemcalcError
+
+# Parameters as torchvision's own page of models lists them.
+PUBLISHED = {
+    "resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032, "resnet101": 44_549_160,
+    "resnet152": 60_192_808, "resnext50_32x4d": 25_028_904, "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272, "wide_resnet50_2": 68_883_240, "wide_resnet101_2": 126_886_696,
+}  # fmt: skip
+
+
+def asked(task: str = "train", **more: Any) -> dict[str, Any]:
+    return {"model": {"torchvision": "resnet50"}, "task": task, "precision": "fp32", "batch": 8, **more}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_the_published_ones(name: str) -> None:
+    assert memcalc.estimate(asked(model={"torchvision": name})).parameters["total"] == PUBLISHED[name]
+
+
+def test_activations_grow_with_the_area_and_weights_do_not() -> None:
+    small, large = (memcalc.estimate(asked(image_size=side)) for side in (224, 448))
+    assert large.component_peak["activations"] == pytest.approx(4 * small.component_peak["activations"], rel=0.01)
+    assert large.persistent == small.persistent
+
+
+def test_the_models_own_side_is_taken_and_said() -> None:
+    found = memcalc.estimate(asked("infer"))
+    assert found.scenario["image_size"] == 224
+    assert any("224 × 224" in one for one in found.assumptions)
+    assert found.peak["phase"] == "forward"
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("image_size", {"image_size": 16}),
+        ("image_size", {"image_size": "large"}),
+        ("training.checkpointing", {"training": {"checkpointing": "full"}}),
+        ("training.method", {"training": {"method": "lora"}}),
+        ("inference.runtime", {"task": "infer", "inference": {"runtime": "vllm"}, "hardware": {"gpu": "24GB"}}),
+        ("inference.weights", {"task": "infer", "inference": {"weights": "int8"}}),
+        ("parallel.tensor", {"parallel": {"tensor": 2}}),
+        ("model.torchvision", {"model": {"torchvision": "vgg16"}}),
+        ("model.timm", {"model": {"timm": ["resnet50"]}}),
+    ],
+)
+def test_what_has_no_program_is_refused_by_name(field: str, more: dict[str, Any]) -> None:
+    with pytest.raises(MemcalcError) as refused:
+        memcalc.estimate({**asked(), **more})
+    assert refused.value.field == field
+
+
+def test_a_side_in_pixels_means_nothing_to_a_model_that_reads_text() -> None:
+    found = memcalc.estimate({"model": "gpt2", "task": "train", "seq_len": 128, "image_size": 512})
+    assert any("image_size is ignored" in one for one in found.assumptions)
+
+
+def test_a_sweep_over_the_batch_agrees_with_each_estimate() -> None:
+    grid = memcalc.sweep(asked(), batch=[1, 4, 9])
+    each = [memcalc.estimate(asked() | {"batch": batch}).peak["tensors"] for batch in (1, 4, 9)]
+    assert list(grid.tensors) == each
