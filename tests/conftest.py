@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
+from hub_stand_in import Answer, StandIn
 
 from memcalc.models.files import hub
 
@@ -20,40 +18,19 @@ def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest, "PAUSE", 0)
 
 
-Answer = Callable[[str, str | None], tuple[int, bytes, dict[str, str]]]
-
-
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
     """``serve(answer)``: a Hub on this machine; what it was asked for comes back as a list."""
     servers = []
 
     def start(answer: Answer) -> list[str]:
-        asked: list[str] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append(self.path)
-                code, body, headers = answer(self.path, self.headers.get("Authorization"))
-                self.send_response(code)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = StandIn(answer)
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         hub._text.cache_clear()
-        return asked
+        return server.asked
 
     yield start
     for one in servers:
-        one.shutdown()
-        one.server_close()
+        one.stop()

@@ -12,7 +12,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from conftest import Answer
+from hub_stand_in import Answer
 
 import memcalc
 from memcalc.errors import ModelError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Answer
+from hub_stand_in import Answer
 from streamlit.testing.v1 import AppTest
 from test_model_files import tensors, write
 
