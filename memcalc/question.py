@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memcalc import kinds
+from memcalc import kinds, recurrent
 from memcalc.allocator.unsplit import kept_ends
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Base, Lora, Maker
@@ -16,7 +16,6 @@ from memcalc.architectures.run import Run
 from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.formats import Format
-from memcalc.inference import recurrent
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
 from memcalc.parallel import fsdp2, strategy, tensor

@@ -68,6 +68,36 @@ def test_a_hybrid_keeps_tokens_in_its_attention_layers_only() -> None:
     assert static.component_peak["kv_cache"] == found.runtime["kv_bytes_per_sequence"]
 
 
+def test_a_matrix_for_each_head_of_the_delta_rule() -> None:
+    """Qwen3-Next: 36 of 48 layers have 32 value heads of 128 × 128 in fp32 and a convolution over (16 + 16 + 32) · 128
+    channels; 12 attend, with 2 heads of 256."""
+    found = run("Qwen3-Next-80B-A3B")
+    states = 36 * (8192 * 4 * 2 + 32 * 128 * 128 * 4)
+    assert found.runtime is not None
+    assert found.runtime["state_bytes_per_sequence"] == states
+    assert found.runtime["kv_bytes_per_token"] == 12 * 2 * 2 * 256 * 2
+    assert found.parameters["total"] == 79674391296
+    assert found.parameters["active"] == 3874929408  # the "3B active" of its name, embeddings included
+
+
+def test_many_chunks_are_taken_together() -> None:
+    """Training: each more chunk of 64 tokens keeps as much as the one before, also past those run one by one."""
+    config = {
+        "architectures": ["Qwen3NextForCausalLM"], "model_type": "qwen3_next", "vocab_size": 512, "hidden_size": 64,
+        "num_hidden_layers": 1, "layer_types": ["linear_attention"], "mlp_only_layers": [0], "intermediate_size": 64,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4, "linear_key_head_dim": 32, "linear_value_head_dim": 32,
+    }  # fmt: skip
+    kept = []
+    for chunks in (4, 5, 6, 7, 40, 41):
+        scenario = {"model": {"config": config}, "task": "train", "precision": "bf16", "seq_len": 64 * chunks}
+        kept.append(memcalc.estimate(scenario).component_peak["activations"])
+    each = kept[1] - kept[0]
+    assert each > 0
+    for more in (kept[2] - kept[1], kept[3] - kept[2], (kept[4] - kept[3]) / 33, kept[5] - kept[4]):
+        assert more == pytest.approx(each, rel=3e-3)  # small tensors are rounded up; one state is 1.3 %
+
+
 def test_quantised_weights_where_the_code_has_a_way_for_them() -> None:
     whole, four_bit = run("Jamba-v0.1"), run("Jamba-v0.1", inference={"weights": "nf4"})
     linear = 28 * (4096 * 16384 + 8192 * (256 + 32) + 256 * 8192 + 8192 * 4096) + 4 * 4096 * (4096 * 2 + 1024 * 2)
@@ -90,6 +120,25 @@ def test_quantised_weights_where_the_code_has_a_way_for_them() -> None:
 def test_what_was_not_followed_is_refused_by_name(more: dict[str, Any], field: str) -> None:
     with pytest.raises(memcalc.ScenarioError) as caught:
         run(**more)
+    assert caught.value.field == field
+    assert caught.value.choices
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"inference": {"runtime": "vllm"}}, "inference.runtime"),
+        ({"task": "train", "training": {"method": "lora", "lora": {"targets": "all-linear"}}}, "training.lora.targets"),
+        (
+            {"task": "train", "training": {"method": "lora", "lora": {"targets": ["gate_proj"]}}},
+            "training.lora.targets",
+        ),
+        ({"task": "train", "parallel": {"tensor": 2}}, "parallel.tensor"),
+    ],
+)
+def test_what_qwen3_next_refuses(more: dict[str, Any], field: str) -> None:
+    with pytest.raises(memcalc.ScenarioError) as caught:
+        run("Qwen3-Next-80B-A3B", **more)
     assert caught.value.field == field
     assert caught.value.choices
 

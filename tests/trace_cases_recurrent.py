@@ -25,6 +25,14 @@ JAMBA: Config = {
     "expert_layer_period": 2, "expert_layer_offset": 1, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2,
     "mamba_dt_rank": 8, "max_position_embeddings": 4096, "tie_word_embeddings": False,
 }  # fmt: skip
+QWEN3_NEXT: Config = {
+    "architectures": ["Qwen3NextForCausalLM"], "model_type": "qwen3_next", "vocab_size": 1999, "hidden_size": 96,
+    "intermediate_size": 160, "num_hidden_layers": 13, "full_attention_interval": 4, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "head_dim": 32, "partial_rotary_factor": 0.25, "linear_num_key_heads": 3,
+    "linear_num_value_heads": 6, "linear_key_head_dim": 16, "linear_value_head_dim": 24, "linear_conv_kernel_dim": 4,
+    "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "shared_expert_intermediate_size": 40,
+    "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
 MODELS = {
     "mamba": MAMBA,
     "mamba-biases": MAMBA | {
@@ -43,8 +51,14 @@ MODELS = {
         "num_experts": 1, "num_experts_per_tok": 1, "num_hidden_layers": 6, "attn_layer_period": 3,
         "mamba_proj_bias": True, "mamba_conv_bias": False, "tie_word_embeddings": True, "mamba_dt_rank": "auto",
     },
+    "qwen3-next": QWEN3_NEXT,
+    "qwen3-next-dense": QWEN3_NEXT | {
+        "mlp_only_layers": list(range(6)), "num_hidden_layers": 6, "layer_types": ["linear_attention"] * 3
+        + ["full_attention", "linear_attention", "full_attention"], "linear_num_value_heads": 3,
+        "tie_word_embeddings": True, "attention_bias": True,
+    },
 }  # fmt: skip
-EXPERTS = ("jamba",)
+EXPERTS = ("jamba", "qwen3-next")
 """Models with experts: torch has no fake grouped product for formats but bf16."""
 RUNS: list[tuple[str, int, int, Config, Config]] = [
     ("bf16", 1, 60, {}, {}),
@@ -56,6 +70,39 @@ RUNS: list[tuple[str, int, int, Config, Config]] = [
     ("bf16", 2, 23, {"attention": "eager"}, {}),
 ]
 
+TRAINED = ("qwen3-next", "qwen3-next-dense")
+"""Models whose scan was followed through backward."""
+LORA: Config = {"method": "lora", "lora": {"targets": ["q_proj", "in_proj_qkvz", "in_proj_ba", "out_proj"]}}
+STEPS: list[tuple[str, int, int, Config, Config]] = [
+    ("bf16", 2, 150, {}, {}),
+    ("bf16", 1, 700, {}, {}),
+    ("bf16", 3, 40, {"attention_mask": "padded"}, {}),
+    ("bf16", 2, 130, {"attention": "eager"}, {}),
+    ("bf16", 2, 512, {}, {"checkpointing": "full"}),
+    ("bf16", 2, 140, {}, {"checkpointing": "selective-ops"}),
+    ("bf16", 2, 140, {}, {"grad_accumulation": 2, "optimizer": "sgd"}),
+    ("bf16", 2, 140, {}, LORA),
+    ("bf16", 2, 140, {}, LORA | {"checkpointing": "full"}),
+    ("bf16", 2, 140, {}, {"activation_offload": True}),
+    ("bf16-mixed", 2, 400, {}, {}),
+    ("bf16-mixed", 2, 150, {}, {"checkpointing": "full"}),
+    ("fp16-mixed", 1, 64, {}, {}),
+    ("fp32", 2, 128, {}, {}),
+    ("fp32", 2, 450, {}, {"checkpointing": "full"}),
+    ("fp32", 3, 50, {}, LORA),
+    ("fp16", 3, 64, {}, {}),
+    ("bf16-master", 2, 100, {}, {}),
+]
+
+for _name in TRAINED:
+    for _precision, _batch, _length, _more, _training in STEPS:
+        if _precision != "bf16" and _name in EXPERTS:
+            continue
+        _words = [*_more.values(), *(str(one) for one in _training.values() if not isinstance(one, dict))]
+        CASES[" ".join([_name, "train", _precision, *_words, f"b{_batch} s{_length}"])] = {
+            "model": {"config": MODELS[_name]}, "task": "train", "precision": _precision, "batch": _batch,
+            "seq_len": _length, **_more, "training": _training,
+        }  # fmt: skip
 for _name, _model in MODELS.items():
     for _precision, _batch, _prompt, _more, _inference in RUNS:
         if _precision != "bf16" and _name in EXPERTS:

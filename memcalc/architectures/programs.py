@@ -8,6 +8,7 @@ from memcalc.architectures.cohere import Cohere, Cohere2
 from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
+from memcalc.architectures.falcon_h1 import FalconH1
 from memcalc.architectures.gemma import Gemma, Gemma2, Gemma3
 from memcalc.architectures.gemma3n import Gemma3n
 from memcalc.architectures.glm4 import Glm, Glm4
@@ -31,6 +32,7 @@ from memcalc.architectures.phi3 import Phi3
 from memcalc.architectures.program import Program
 from memcalc.architectures.qwen2_moe import Qwen2Moe
 from memcalc.architectures.resnet import ResNet
+from memcalc.architectures.qwen3_next import Qwen3Next
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
@@ -76,6 +78,7 @@ PROGRAMS: dict[str, type[Program]] = {
     "olmoe": Olmoe,
     "qwen2_moe": Qwen2Moe,
     "qwen3_moe": Qwen3Moe,
+    "qwen3_next": Qwen3Next,
     "gptj": GptJ,
     "falcon": Falcon,
     "falcon_alibi": FalconAlibi,
@@ -83,4 +86,5 @@ PROGRAMS: dict[str, type[Program]] = {
     "roberta": Roberta,
     "distilbert": DistilBert,
     "resnet": ResNet,
+    "falcon_h1": FalconH1,
 }

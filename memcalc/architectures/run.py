@@ -47,6 +47,11 @@ def at_most(size: Size, limit: int) -> Size:
     return np.minimum(size, limit) if isinstance(size, np.ndarray) else min(size, limit)
 
 
+def at_least(size: Size, limit: int) -> Size:
+    """The larger of a size (or of each of a grid's) and a limit."""
+    return np.maximum(size, limit) if isinstance(size, np.ndarray) else max(size, limit)
+
+
 @dataclass(slots=True)
 class Cache:
     """transformers' DynamicCache: one pair of keys and values for each template block. Other caches subclass it

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from memcalc.architectures.layers import activation
-from memcalc.architectures.run import Run
+from memcalc.architectures.run import Run, at_least
 from memcalc.architectures.spec import State
 from memcalc.formats import Format
 from memcalc.tensors.ops.elementwise import fresh
@@ -46,16 +46,19 @@ def convolved(index: int, tape: Tape, run: Run, state: State, act: str, fmt: For
     """The causal convolution along the length and its activation, (batch, channels, length); the cache keeps the last
     inputs as ``state`` (channels, taps). CUDA's kernel may copy its turned input first, which no trace sees."""
     channels, kernel = state.shape
-    b = run.batch
+    b, length = run.batch, run.length
     window = None
     if decoding:
         window = fresh(tape, (b, channels, kernel + 1), fmt, "cat (convolution)")
     elif run.cache is not None:
         run.cache.state(tape, index, state, b, fmt)
-    out = fresh(tape, (b, channels, 2 if decoding else run.length + kernel - 1), fmt, "convolution")
-    activated = activation(act, out.view(b, channels, run.length))
+        # The cache fills a prompt of fewer tokens than taps up, and that is what is convolved.
+        window = fresh(tape, (b, channels, (length < kernel) * kernel), fmt, "pad (convolution)")
+        length = at_least(length, kernel)
+    out = fresh(tape, (b, channels, 2 if decoding else length + kernel - 1), fmt, "convolution")
+    activated = activation(act, out.view(b, channels, length))
     del out, window
-    return activated
+    return activated.view(b, channels, run.length)
 
 
 def rates(tape: Tape, a_log: Parameter) -> Tensor:

@@ -136,8 +136,8 @@ def chunk_scan(tape: Tape, one: Ssd, b: Size, s: Size, fmt: Format) -> tuple[Ten
     return out, ends
 
 
-def step(tape: Tape, one: Ssd, b: Size, fmt: Format) -> Tensor:
-    """One token from a cached fp32 state: (batch, heads, width)."""
+def step(tape: Tape, one: Ssd, b: Size, fmt: Format, gated: bool = False) -> Tensor:
+    """One token from a cached fp32 state: (batch, heads, width); ``gated``: times silu(gate), there and then."""
     row, state = (b, one.heads, one.width), (b, one.heads, one.width, one.state)
     wide = fmt is WIDE
     spread = (b, one.heads, one.state)
@@ -163,5 +163,10 @@ def step(tape: Tape, one: Ssd, b: Size, fmt: Format) -> Tensor:
     out = fresh(tape, row, fmt, "bmm")
     skip = fresh(tape, row, fmt, "mul")
     out = fresh(tape, row, fmt, "add")
-    del skip, steps, decay, entering, inputs, driven, reading, new
+    del skip
+    if gated:
+        gate = fresh(tape, row, fmt, "silu")
+        out = fresh(tape, row, fmt, "mul")
+        del gate
+    del steps, decay, entering, inputs, driven, reading, new
     return out

@@ -7,10 +7,10 @@ from typing import Any
 from memcalc.architectures.program import Program
 from memcalc.inference.cache_formats import grouped, plain
 from memcalc.inference.layout import layout, state_bytes, values_per_sequence, values_per_token
-from memcalc.inference.recurrent import notes as recurrent_notes
 from memcalc.quantisation import scheme_for
 from memcalc.quantisation.scheme import Scheme
 from memcalc.question import Question
+from memcalc.recurrent import notes as recurrent_notes
 from memcalc.training.standing import weight_bytes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memcalc.architectures.program import Program
+from memcalc.recurrent import notes as recurrent_notes
 from memcalc.scenario import Scenario, Training
 from memcalc.tensors.tape import Size
 from memcalc.training.optimizers.eight_bit import managed_bytes
@@ -51,7 +52,7 @@ def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
 def training_notes(question: Question, program: Program) -> list[str]:
     """The assumptions behind the training settings, each a sentence."""
     settings = question.scenario.training
-    notes = []
+    notes = recurrent_notes(question.model.spec)
     if question.precision.master:
         notes.append(
             "master weights: the 16-bit gradients are cast to fp32 for the step, all at once"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memcalc.architectures.mamba import MambaSpec
 from memcalc.architectures.spec import ModelSpec
+from memcalc.architectures.qwen3_next import Qwen3Next
 from memcalc.errors import ScenarioError
 from memcalc.quantisation import SAME
 from memcalc.scenario import SERVERS, Scenario
@@ -11,16 +12,26 @@ from memcalc.scenario import SERVERS, Scenario
 FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
 
+TRAINED = ("qwen3_next",)
+"""Families whose scan was followed through backward."""
+
 
 def check(scenario: Scenario, spec: ModelSpec) -> None:
     """Refuse what has no program yet for a model with recurrent states."""
     if not spec.recurrent:
         return
-    if scenario.task == "train":
+    if scenario.task == "train" and spec.family not in TRAINED:
         raise ScenarioError(
             f"training has no program yet for {spec.family}: what autograd keeps of its scan was not followed",
             "task",
             ["infer"],
+        )
+    lora = scenario.training.lora if scenario.task == "train" else None
+    if lora is not None and lora.targets == "all-linear" and spec.family == "qwen3_next":
+        raise ScenarioError(
+            "PEFT's all-linear also wraps the routers and experts of qwen3_next, which has no program yet",
+            "training.lora.targets",
+            [*Qwen3Next.linear_names],
         )
     inference = scenario.inference
     if inference.runtime in SERVERS:

@@ -1,0 +1,187 @@
+"""Falcon-H1: attention and a Mamba-2 mixer side by side in every block, and multipliers on everything.
+
+Mirrors transformers 5.23 models/falcon_h1/modeling_falcon_h1.py without the kernels of mamba-ssm and causal-conv1d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from memcalc.architectures.layers import Linear, Norm, activation
+from memcalc.architectures.llama import Block, Llama
+from memcalc.architectures.mamba import masked
+from memcalc.architectures.mamba2 import CODESTRAL, ssd_states
+from memcalc.architectures.run import Run
+from memcalc.architectures.selective_scan import convolved, rates
+from memcalc.architectures.spec import DecoderSpec, State
+from memcalc.architectures.ssd import Ssd, chunk_scan, step
+from memcalc.formats import Format
+from memcalc.tensors import ops
+from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.tensor import Parameter, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class FalconH1Spec(DecoderSpec):
+    """The mixer beside each attention: its scan, taps of its convolution, its biases; ``inner_norm``: whether its
+    result is normed, ``norm_first``: before it is gated."""
+
+    ssd: Ssd = CODESTRAL
+    kernel: int = 4
+    conv_bias: bool = True
+    in_bias: bool = False
+    out_bias: bool = False
+    inner_norm: bool = False
+    norm_first: bool = True
+
+    @property
+    def channels(self) -> int:
+        """Channels of the convolution: those of the heads, and the projections of the state."""
+        return self.ssd.inner + self.ssd.projections
+
+    @property
+    def projected(self) -> int:
+        """Values of a token that the mixer is made of: gate, channels, time steps."""
+        return self.ssd.inner + self.channels + self.ssd.heads
+
+    def states(self, layer: int) -> tuple[State, ...]:
+        return ssd_states(self.ssd, self.channels, self.kernel)
+
+    @property
+    def by_length(self) -> bool:
+        """Chunks: whether there is one or several decides what is copied."""
+        return True
+
+
+@dataclass(slots=True)
+class HybridBlock(Block):
+    """A block's attention and feed-forward, and its mixer's own layers and parameters."""
+
+    mixer: dict[str, Linear]
+    a_log: Parameter
+    inner_norm: Parameter | None
+
+
+class FalconH1(Llama):
+    """Every multiplication makes a tensor, whatever the factor."""
+
+    spec: FalconH1Spec
+    linear_names = (*Llama.linear_names, "in_proj", "out_proj")
+    peft_targets: ClassVar[tuple[str, ...]] = ()
+    norm_names = ("input_layernorm", "pre_ff_layernorm")
+
+    def build(self) -> None:
+        self.blocks = [self.make_block(f"{one.label}.", one.repeat) for one in self.plan]
+        self.norm = self.make_norm("final_layernorm", self.spec.hidden)
+
+    def make_block(self, path: str, repeat: int) -> Block:
+        spec, maker = self.spec, self.maker
+        mlp, mamba, attn = f"{path}feed_forward", f"{path}mamba", f"{path}self_attn"
+        linears = {one[0]: maker.linear(mlp, *one, repeat) for one in self.mlp_linears()}
+        maker.parameter(f"{mamba}.dt_bias", spec.ssd.heads, repeat=repeat)
+        a_log = maker.parameter(f"{mamba}.A_log", spec.ssd.heads, repeat=repeat)
+        maker.parameter(f"{mamba}.D", spec.ssd.heads, repeat=repeat)
+        maker.parameter(f"{mamba}.conv1d.weight", spec.channels, 1, spec.kernel, repeat=repeat)
+        if spec.conv_bias:
+            maker.parameter(f"{mamba}.conv1d.bias", spec.channels, repeat=repeat)
+        mixer = {"in_proj": maker.linear(mamba, "in_proj", spec.hidden, spec.projected, spec.in_bias, repeat)}
+        inner = maker.parameter(f"{mamba}.norm.weight", spec.ssd.inner, repeat=repeat) if spec.inner_norm else None
+        mixer["out_proj"] = maker.linear(mamba, "out_proj", spec.ssd.inner, spec.hidden, spec.out_bias, repeat)
+        linears |= {one[0]: maker.linear(attn, *one, repeat) for one in self.attention_linears()}
+        norms: dict[str, Norm] = {
+            name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names
+        }
+        return HybridBlock(linears, norms, mixer, a_log, inner)
+
+    def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
+        vector = ("mamba.mup_vector", (1, 1, self.spec.projected), self.maker.format)
+        return [*super().buffers(), *([vector] * self.spec.layers)]
+
+    def scaled(self, inputs_embeds: Tensor) -> Tensor:
+        return ops.scale(inputs_embeds)
+
+    def project_out(self, hidden: Tensor) -> Tensor:
+        return ops.scale(self.head(hidden))
+
+    def block(self, index: int, hidden: Tensor, run: Run, shared: Sequence[Tensor], mask: Tensor | None) -> Tensor:
+        one = self.blocks[index]
+        assert isinstance(one, HybridBlock)
+        residual = hidden
+        hidden = one.norms["input_layernorm"](hidden)
+        mixed = ops.scale(self._mix(index, one, hidden, run))
+        attended, weights = self.attend(index, one, ops.scale(hidden), run, shared, mask)
+        attended = ops.scale(attended)
+        hidden = ops.add(mixed, attended)
+        hidden = ops.add(residual, hidden)
+        residual = hidden
+        hidden = one.norms["pre_ff_layernorm"](hidden)
+        hidden = self.mlp(one, hidden)
+        hidden = ops.add(residual, hidden)
+        del mixed, attended, weights
+        return hidden
+
+    def mlp(self, one: Block, x: Tensor) -> Tensor:
+        gate, up, down = (one.linears[name] for name in ("gate_proj", "up_proj", "down_proj"))
+        y = ops.mul(up(x), activation(self.spec.activation, ops.scale(gate(x))))
+        return ops.scale(down(y))
+
+    def project(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, ...]:
+        spec = self.spec
+        b, s, d = run.batch, run.length, spec.head_dim
+        query = one.linears["q_proj"](hidden).view(b, spec.heads, s, d)
+        key = ops.scale(one.linears["k_proj"](hidden).view(b, spec.kv_heads, s, d))
+        value = one.linears["v_proj"](hidden).view(b, spec.kv_heads, s, d)
+        return query, key, value
+
+    def _mix(self, index: int, one: HybridBlock, hidden: Tensor, run: Run) -> Tensor:
+        """The mixer on normed hidden states (batch, length, hidden)."""
+        spec, ssd, tape, fmt = self.spec, self.spec.ssd, hidden.tape, hidden.format
+        b, s = run.batch, run.length
+        decoding = run.cache is not None and (index, "recurrent") in run.cache.states
+        if masked(run, tape):
+            hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
+        hidden = ops.scale(hidden)
+        projected = one.mixer["in_proj"](hidden)
+        projected = ops.scale(projected)
+        decay = rates(tape, one.a_log)
+        conv, recurrent = spec.states(0)
+        channels = convolved(index, tape, run, conv, spec.activation, fmt, decoding)
+        if masked(run, tape):
+            channels = fresh(tape, (b, spec.channels, s), fmt, "mul (padding)")
+        hidden = channels  # the local variable's name
+        gate = projected.view(b, s, ssd.inner)
+        held: tuple[Tensor, ...] = ()
+        if decoding:
+            out = step(tape, ssd, b, fmt, not spec.inner_norm).view(b, 1, ssd.inner)
+        else:
+            out, ends = chunk_scan(tape, ssd, b, s, fmt)
+            held = (out,)  # the local variable that holds the scan's results
+            if run.cache is not None:
+                run.cache.state(tape, index, recurrent, b, fmt)
+                held = (out, ends)
+            del ends
+            out = out.view(b, s, ssd.inner)
+        if one.inner_norm is not None:
+            out = gated(out, gate, one.inner_norm, spec.norm_first)
+        elif not decoding:
+            out = ops.mul(out, ops.silu(gate))
+        result = one.mixer["out_proj"](ops.to(out, fmt))
+        del projected, decay, channels, hidden, gate, held, out
+        return result
+
+
+def gated(x: Tensor, gate: Tensor, weight: Parameter, norm_first: bool) -> Tensor:
+    """FalconH1RMSNormGated: x (batch, length, inner) normed by groups and weighed in fp32, times silu(gate) in fp32
+    after that (``norm_first``) or before."""
+    fmt = x.format
+    if not norm_first:
+        x = ops.mul(x, ops.silu(ops.to(gate, Format.FP32)))
+    x = ops.to(x, Format.FP32)
+    variance = ops.mean_last(ops.power(x))
+    x = ops.mul(x, ops.rsqrt(ops.add_scalar(variance)))
+    x = ops.mul(x, weight)
+    if norm_first:
+        x = ops.mul(x, ops.silu(ops.to(gate, Format.FP32)))
+    return ops.to(x, fmt)
