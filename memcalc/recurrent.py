@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from memcalc.architectures.mamba import MambaSpec
-from memcalc.architectures.spec import ModelSpec
 from memcalc.architectures.qwen3_next import Qwen3Next
+from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.quantisation import SAME
 from memcalc.scenario import SERVERS, Scenario
@@ -43,6 +43,10 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
     if inference.kv_cache not in FORMATS:
         raise ScenarioError(
             "transformers' quantised caches have no recurrent layers", "inference.kv_cache", list(FORMATS)
+        )
+    if inference.kv_cache == "static" and spec.family == "falcon_h1":
+        raise ScenarioError(
+            "transformers' static cache has no layer that keeps both tokens and states", "inference.kv_cache", ["same"]
         )
     # Falcon-Mamba and Jamba have a way around it.
     if inference.weights != SAME and isinstance(spec, MambaSpec) and spec.family == "mamba" and not spec.inner_norms:

@@ -80,6 +80,32 @@ def test_a_matrix_for_each_head_of_the_delta_rule() -> None:
     assert found.parameters["active"] == 3874929408  # the "3B active" of its name, embeddings included
 
 
+FALCON_H1 = {
+    "architectures": ["FalconH1ForCausalLM"], "model_type": "falcon_h1", "vocab_size": 512, "hidden_size": 64,
+    "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_n_groups": 1, "mamba_d_state": 32, "max_position_embeddings": 4096,
+}  # fmt: skip
+
+
+def test_a_block_may_keep_both_tokens_and_states() -> None:
+    """Falcon-H1: both layers have 2 key heads of 16 and a mixer of 8 heads of 16 × 32 and (128 + 2 · 32) channels."""
+    scenario = {"model": {"config": FALCON_H1}, "inference": {"prompt_tokens": 64, "new_tokens": 9}}
+    found = memcalc.estimate(scenario)
+    assert found.runtime is not None
+    assert found.runtime["state_bytes_per_sequence"] == 2 * (192 * 4 * 2 + 8 * 16 * 32 * 4)
+    assert found.runtime["kv_bytes_per_token"] == 2 * 2 * 2 * 16 * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [({"task": "train"}, "task"), ({"inference": {"kv_cache": "static"}}, "inference.kv_cache")],
+)
+def test_what_falcon_h1_refuses(more: dict[str, Any], field: str) -> None:
+    with pytest.raises(memcalc.ScenarioError) as caught:
+        memcalc.estimate({"model": {"config": FALCON_H1}, **more})
+    assert caught.value.field == field
+
+
 def test_many_chunks_are_taken_together() -> None:
     """Training: each more chunk of 64 tokens keeps as much as the one before, also past those run one by one."""
     config = {

@@ -33,6 +33,13 @@ QWEN3_NEXT: Config = {
     "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "shared_expert_intermediate_size": 40,
     "max_position_embeddings": 4096, "tie_word_embeddings": False,
 }  # fmt: skip
+FALCON_H1: Config = {
+    "architectures": ["FalconH1ForCausalLM"], "model_type": "falcon_h1", "vocab_size": 1999, "hidden_size": 96,
+    "intermediate_size": 160, "num_hidden_layers": 5, "num_attention_heads": 6, "num_key_value_heads": 2,
+    "head_dim": 16, "mamba_d_ssm": 192, "mamba_n_heads": 12, "mamba_d_head": 16, "mamba_n_groups": 2,
+    "mamba_d_state": 24, "mamba_d_conv": 4, "mamba_chunk_size": 32, "mamba_rms_norm": False,
+    "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
 MODELS = {
     "mamba": MAMBA,
     "mamba-biases": MAMBA | {
@@ -50,6 +57,14 @@ MODELS = {
     "jamba-dense": JAMBA | {
         "num_experts": 1, "num_experts_per_tok": 1, "num_hidden_layers": 6, "attn_layer_period": 3,
         "mamba_proj_bias": True, "mamba_conv_bias": False, "tie_word_embeddings": True, "mamba_dt_rank": "auto",
+    },
+    "falcon-h1": FALCON_H1,
+    "falcon-h1-norm": FALCON_H1 | {
+        "mamba_rms_norm": True, "mamba_norm_before_gate": False, "mamba_n_groups": 1, "mamba_proj_bias": True,
+        "projectors_bias": True, "attention_bias": True, "mlp_bias": True, "mamba_d_ssm": None, "mamba_d_head": "auto",
+    },
+    "falcon-h1-groups": FALCON_H1 | {
+        "mamba_rms_norm": True, "mamba_n_groups": 12, "mamba_conv_bias": False, "tie_word_embeddings": True,
     },
     "qwen3-next": QWEN3_NEXT,
     "qwen3-next-dense": QWEN3_NEXT | {

@@ -101,7 +101,7 @@ class DeltaLayer:
         # In fp32 no cast has laid the chunks' results out token by token.
         apart = not decoding and mixed.format is Format.FP32 and s > CHUNK
         out = ops.contiguous(out, apart, (b * s * h, delta.value_dim))
-        z = ops.contiguous(z, not copies, (b * s * h, delta.value_dim))
+        z = ops.contiguous(z, delta.shared > 1 and not several, (b * s * h, delta.value_dim))
         out = gated_norm(out, self.gated, z)
         output = self.linears["out_proj"](out.view(b, s, delta.values))
         del qkvz, ba, z, raw, rate, mixed, beta, query, key, value, decay, out, state

@@ -31,8 +31,8 @@ from memcalc.architectures.phi import Phi
 from memcalc.architectures.phi3 import Phi3
 from memcalc.architectures.program import Program
 from memcalc.architectures.qwen2_moe import Qwen2Moe
-from memcalc.architectures.resnet import ResNet
 from memcalc.architectures.qwen3_next import Qwen3Next
+from memcalc.architectures.resnet import ResNet
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2

@@ -105,7 +105,7 @@ def difference(a: Tensor, b: Tensor, shape: Shape) -> Tensor:
 
 def solve_triangular(a: Tensor, b: Tensor) -> Tensor:
     """``torch.linalg.solve_triangular(a, b)``: keeps a and its result; a's gradient is a product, negated and cut to
-    its triangle. cuBLAS works in place on a column-major copy of b, which is the result."""
+    its triangle. What cuBLAS needs beside that, no trace sees."""
     tape, fmt = a.tape, a.format
     a_shape, b_shape = a.shape, b.shape
     needs_a, needs_b = a.needs_grad, b.needs_grad
