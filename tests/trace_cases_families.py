@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-Config = dict[str, Any]
+from tests.trace_cases_variants import Config, config_of
+
 CASES: dict[str, dict[str, Any]] = {}
 
-_BASE: Config = {
-    "vocab_size": 1999, "hidden_size": 256, "intermediate_size": 688, "num_attention_heads": 8,
-    "num_key_value_heads": 2, "num_hidden_layers": 5, "max_position_embeddings": 4096, "tie_word_embeddings": False,
-    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
-
-
-def _config(head: str, kind: str, **more: Any) -> Config:
-    return {"architectures": [head], "model_type": kind, **_BASE, **more}
-
-
-_LLAMA4 = _config(
+_LLAMA4 = config_of(
     "Llama4ForCausalLM", "llama4_text", head_dim=32, intermediate_size=160, intermediate_size_mlp=320,
     num_local_experts=4, attention_chunk_size=64,
 )  # fmt: skip
-_GEMMA3N = _config(
+_GEMMA3N = config_of(
     "Gemma3nForCausalLM", "gemma3n_text", head_dim=32, num_hidden_layers=10, num_kv_shared_layers=5, sliding_window=64,
     vocab_size_per_layer_input=1900, hidden_size_per_layer_input=32, laurel_rank=16, tie_word_embeddings=True,
     activation_sparsity_pattern=[0.95] * 3 + [0.0] * 7,

@@ -15,19 +15,19 @@ _BASE: Config = {
 }  # fmt: skip
 
 
-def _config(head: str, kind: str, **more: Any) -> Config:
+def config_of(head: str, kind: str, **more: Any) -> Config:
     return {"architectures": [head], "model_type": kind, **_BASE, **more}
 
 
 MODELS = {
-    "glm": _config("GlmForCausalLM", "glm", head_dim=32),
-    "olmo3": _config("Olmo3ForCausalLM", "olmo3", sliding_window=64),
-    "cohere2": _config("Cohere2ForCausalLM", "cohere2", sliding_window=64, tie_word_embeddings=True),
-    "seed-oss": _config("SeedOssForCausalLM", "seed_oss", head_dim=32),
-    "ernie4.5": _config("Ernie4_5ForCausalLM", "ernie4_5", head_dim=32, tie_word_embeddings=True),
-    "hunyuan": _config("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", head_dim=32),
-    "exaone4": _config("Exaone4ForCausalLM", "exaone4", sliding_window=64, sliding_window_pattern=4),
-    "exaone4-full": _config(
+    "glm": config_of("GlmForCausalLM", "glm", head_dim=32),
+    "olmo3": config_of("Olmo3ForCausalLM", "olmo3", sliding_window=64),
+    "cohere2": config_of("Cohere2ForCausalLM", "cohere2", sliding_window=64, tie_word_embeddings=True),
+    "seed-oss": config_of("SeedOssForCausalLM", "seed_oss", head_dim=32),
+    "ernie4.5": config_of("Ernie4_5ForCausalLM", "ernie4_5", head_dim=32, tie_word_embeddings=True),
+    "hunyuan": config_of("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", head_dim=32),
+    "exaone4": config_of("Exaone4ForCausalLM", "exaone4", sliding_window=64, sliding_window_pattern=4),
+    "exaone4-full": config_of(
         "Exaone4ForCausalLM", "exaone4", sliding_window=None, layer_types=["full_attention"] * 5,
         tie_word_embeddings=True,
     ),

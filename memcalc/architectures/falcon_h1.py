@@ -16,7 +16,7 @@ from memcalc.architectures.mamba2 import CODESTRAL, ssd_states
 from memcalc.architectures.run import Run
 from memcalc.architectures.selective_scan import convolved, rates
 from memcalc.architectures.spec import DecoderSpec, State
-from memcalc.architectures.ssd import Ssd, chunk_scan, step
+from memcalc.architectures.ssd import Ssd, scanned, step
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
@@ -156,13 +156,7 @@ class FalconH1(Llama):
         if decoding:
             out = step(tape, ssd, b, fmt, not spec.inner_norm).view(b, 1, ssd.inner)
         else:
-            out, ends = chunk_scan(tape, ssd, b, s, fmt)
-            held = (out,)  # the local variable that holds the scan's results
-            if run.cache is not None:
-                run.cache.state(tape, index, recurrent, b, fmt)
-                held = (out, ends)
-            del ends
-            out = out.view(b, s, ssd.inner)
+            out, held = scanned(index, tape, run, ssd, recurrent, fmt)
         if one.inner_norm is not None:
             out = gated(out, gate, one.inner_norm, spec.norm_first)
         elif not decoding:

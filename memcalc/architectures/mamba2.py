@@ -13,7 +13,7 @@ from memcalc.architectures.mamba import Mamba, MambaSpec, Mixer, masked
 from memcalc.architectures.run import Run
 from memcalc.architectures.selective_scan import convolved, rates
 from memcalc.architectures.spec import State
-from memcalc.architectures.ssd import Ssd, chunk_scan, step
+from memcalc.architectures.ssd import Ssd, scanned, step
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
@@ -111,13 +111,7 @@ def mixed(index: int, spec: Mamba2Spec, one: SsdMixer, hidden: Tensor, run: Run)
     if decoding:
         out = step(tape, ssd, b, fmt).view(b, 1, ssd.inner)
     else:
-        out, ends = chunk_scan(tape, ssd, b, s, fmt)
-        held = (out,)  # the local variable that holds the scan's results
-        if run.cache is not None:
-            run.cache.state(tape, index, recurrent, b, fmt)
-            held = (out, ends)
-        del ends
-        out = out.view(b, s, ssd.inner)
+        out, held = scanned(index, tape, run, ssd, recurrent, fmt)
     out = gated_norm(tape, out, one.gated, ssd.groups)
     out = one.linears["out_proj"](ops.to(out, fmt))
     del projected, decay, channels, hidden, held

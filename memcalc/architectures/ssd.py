@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memcalc.architectures.run import Run
+from memcalc.architectures.spec import State
 from memcalc.formats import Format
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape
@@ -36,6 +38,17 @@ class Ssd:
     def projections(self) -> int:
         """Values of a token that say how it enters the state and what is read out of it."""
         return 2 * self.groups * self.state
+
+
+def scanned(index: int, tape: Tape, run: Run, one: Ssd, state: State, fmt: Format) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Layer ``index``'s scan over a pass: its result (batch, length, inner), and what the model code's local variables
+    hold of it until the block ends. A cache gets the layer's ``state``."""
+    out, ends = chunk_scan(tape, one, run.batch, run.length, fmt)
+    held: tuple[Tensor, ...] = (out,)
+    if run.cache is not None:
+        run.cache.state(tape, index, state, run.batch, fmt)
+        held = (out, ends)
+    return out.view(run.batch, run.length, one.inner), held
 
 
 def chunk_scan(tape: Tape, one: Ssd, b: Size, s: Size, fmt: Format) -> tuple[Tensor, Tensor]:
