@@ -9,6 +9,7 @@ from typing import Any
 
 import plotly.graph_objects
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 from memcalc import accuracy
@@ -16,15 +17,9 @@ from memcalc.ui import accuracy_case, bring, trace_view, training_settings
 from memcalc.ui import accuracy_cases as view
 from memcalc.ui.accuracy_figures import BOTH, VIEWS, scatter
 
-SLOW = 60
-
 
 def page(place: str = "pages/views/accuracy.py", **query: str) -> AppTest:
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page(place)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
+    return opened(place, **query)
 
 
 def dots(test: AppTest) -> list[str]:

@@ -7,24 +7,20 @@ import re
 from typing import Any
 
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 import memcalc
 from memcalc.ui import compare_page, compare_view, ledger, pins
 
 PAGE = "pages/views/compare.py"
-SLOW = 60
 TRAIN = {"model": "gpt2", "task": "train", "seq_len": 256, "hardware": {"gpu": "24GB"}}
 INFER = {"model": "gpt2", "task": "infer", "inference": {"prompt_tokens": 256}, "hardware": {"gpu": "24GB"}}
 
 
 def page(name: str = PAGE, **query: str) -> AppTest:
     """A page, opened with a link."""
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page(name)
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test.run()
+    return opened(name, **query)
 
 
 def text(test: AppTest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 from memcalc.learn.exercises import EXERCISES, LEVELS, Exercise, of, practising
@@ -18,11 +19,7 @@ IDS = [one.slug for _, _, one in PLACES]
 
 
 def page(**query: str) -> AppTest:
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page("pages/views/exercises.py")
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
+    return opened("pages/views/exercises.py", **query)
 
 
 def html(test: AppTest, name: str) -> str:

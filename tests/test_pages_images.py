@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from opened import bars, html, opened
 from streamlit.testing.v1 import AppTest
 
 import memcalc
@@ -20,21 +21,7 @@ GiB = 2**30
 
 def page(**query: str) -> AppTest:
     """The page, opened with a link."""
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page(PAGE)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
-
-
-def bars(test: AppTest) -> dict[str, list[float]]:
-    (chart,) = test.get("plotly_chart")
-    return {one["name"]: one["x"] for one in json.loads(chart.proto.spec)["data"] if one["type"] == "bar"}
-
-
-def html(test: AppTest, start: str) -> str:
-    (shown,) = [one.proto.body for one in test.get("html") if one.proto.body.startswith(start)]
-    return re.sub("<.*?>", " ", shown)
+    return opened(PAGE, **query)
 
 
 def test_the_page_answers_at_once() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import pytest
+from opened import bars, html, opened
 from streamlit.testing.v1 import AppTest
 
 import memcalc
@@ -14,27 +12,12 @@ from memcalc.training.precision import INFERENCE
 from memcalc.ui import inference_room, inference_settings, ledger
 
 PAGE = "pages/views/inference.py"
-SLOW = 60
 LLAMA = {"model": "Llama-3.1-8B", "task": "infer", "inference": {"prompt_tokens": 2048, "new_tokens": 128}}
 
 
 def page(**query: str) -> AppTest:
     """The page, opened with a link."""
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page(PAGE)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
-
-
-def bars(test: AppTest) -> dict[str, list[float]]:
-    (chart,) = test.get("plotly_chart")
-    return {one["name"]: one["x"] for one in json.loads(chart.proto.spec)["data"] if one["type"] == "bar"}
-
-
-def html(test: AppTest, start: str) -> str:
-    (shown,) = [one.proto.body for one in test.get("html") if one.proto.body.startswith(start)]
-    return re.sub("<.*?>", " ", shown)
+    return opened(PAGE, **query)
 
 
 def run(**more: object) -> ledger.Run:

@@ -9,6 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 import memcalc
@@ -21,11 +22,7 @@ LLAMA: dict[str, Any] = {"model": "Llama-3.1-8B", "task": "infer", "hardware": {
 
 def page(**query: str) -> AppTest:
     """The page, opened with a link."""
-    test = AppTest.from_file("../app.py", default_timeout=60)
-    test.switch_page("pages/views/inference.py")
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
+    return opened("pages/views/inference.py", **query)
 
 
 def answer(scenario: dict[str, Any], **inference: Any) -> dict[str, Any]:

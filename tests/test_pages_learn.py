@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 from memcalc.learn.lessons import LESSONS
 from memcalc.ui import glossary, learn_page
 
-SLOW = 60
 NUMBERS = range(1, len(LESSONS) + 1)
 
 
 def page(**query: str) -> AppTest:
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page("pages/views/learn.py")
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
+    return opened("pages/views/learn.py", **query)
 
 
 def html(test: AppTest, name: str) -> list[str]:

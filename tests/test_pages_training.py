@@ -7,6 +7,7 @@ import re
 from html import escape
 
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 import memcalc
@@ -18,17 +19,12 @@ from memcalc.ui import effects, form, training_settings
 from memcalc.ui.form import Setting, get, put
 
 PAGE = "pages/views/training.py"
-SLOW = 60
 SMALL = {"model": "gpt2", "seq": "256"}
 
 
 def page(**query: str) -> AppTest:
     """The page, opened with a link."""
-    test = AppTest.from_file("../app.py", default_timeout=SLOW)
-    test.switch_page(PAGE)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
+    return opened(PAGE, **query)
 
 
 def htmls(test: AppTest, start: str) -> list[str]:
