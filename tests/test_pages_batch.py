@@ -37,11 +37,17 @@ def test_slope_and_fixed_part_of_a_straight_line() -> None:
     assert [one.largest(limit) for limit in (12, 13, 16, 10_000)] == [0, 1, 2, 64]
 
 
-def test_points_are_the_cores_estimates() -> None:
-    found, refused = batch_view.lines(Settings(model="gpt2", seq_len=256, longest=1024), range(1, 65))
+@pytest.mark.parametrize(("model", "longest"), [("gpt2", 1024), ("gemma-2-9b", None), ("Llama-3.1-8B", None)])
+@pytest.mark.parametrize("length", [256, 2048])
+def test_points_are_the_cores_estimates(model: str, longest: int | None, length: int) -> None:
+    """Whether all lengths were worked out together, as for most models, or this one alone, as for Gemma's windows."""
+    settings = Settings(model=model, seq_len=length, longest=longest)
+    found, refused = batch_view.lines(settings, range(1, 65))
     assert not refused
-    for one, scenario in zip(found, (Settings(model="gpt2", seq_len=256).training(),), strict=False):
-        assert one.point[7] == memcalc.estimate(scenario | {"batch": 8}).peak["device"]
+    for one, scenario in zip(found, (settings.training(), settings.inference()), strict=True):
+        estimate = memcalc.estimate(scenario | {"batch": 8})
+        assert one.point[7] == estimate.peak["device"]
+        assert [one.low[7], one.high[7]] == estimate.range["device"]
     go.Figure(batch_view.figure(found, ("a card", 2**34)))  # Plotly checks every property
 
 
