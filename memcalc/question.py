@@ -21,7 +21,7 @@ from memcalc.models import ModelDescription, describe
 from memcalc.parallel import fsdp2, strategy, tensor
 from memcalc.parallel.groups import ROOT, groups
 from memcalc.quantisation import SAME, scheme_for
-from memcalc.scenario import SERVERS, LoraSettings, Scenario
+from memcalc.scenario import SERVERS, Scenario
 from memcalc.shared import Shared, tape_key
 from memcalc.stages import Stage
 from memcalc.tensors.ops import AttentionCall, chosen_kernel
@@ -30,6 +30,7 @@ from memcalc.tensors.tape import Size, Tape
 from memcalc.training.precision import INFERENCE, Precision
 from memcalc.training.standing import Standing, weight_bytes
 from memcalc.training.step import micro_batches, stages
+from memcalc.training.targets import refuse_unadaptable, targets_of
 
 DEFAULT_LENGTH = 2048
 
@@ -115,11 +116,14 @@ class Question:
         settings = self.scenario.training.lora
         if settings is None:
             return None
-        targets = _targets(settings, spec)
+        targets = targets_of(settings, spec)
         fmt = Format.named(settings.dtype)
         if self.scenario.parallel.shards in ("zero1", "zero2", "zero3"):
             fmt = self.precision.weights  # DeepSpeed casts the whole model
-        return Lora(settings.r, targets, fmt, settings.dropout, self.scenario.training.method == "dora")
+        names = getattr(PROGRAMS[spec.family], "expert_names", {})
+        lora = Lora(settings.r, targets, fmt, settings.dropout, self.scenario.training.method == "dora", tuple(names))
+        refuse_unadaptable(lora, names)
+        return lora
 
     def stages(
         self,
@@ -205,29 +209,6 @@ class Question:
         """What stands beside the activations of a training step, on one card."""
         scenario = self.scenario
         return strategy.held(scenario.parallel, scenario.precision, scenario.training, program)
-
-
-def _targets(settings: LoraSettings, spec: ModelSpec) -> tuple[str, ...] | None:
-    """The linear layers to adapt (None: all)."""
-    program = PROGRAMS[spec.family]
-    if settings.targets == "all-linear":
-        return None
-    if settings.targets is None:
-        return program.peft_targets or None  # where PEFT knows no usual ones it asks; all-linear suits every model
-    for one in settings.targets:
-        if one in ("lm_head", "embed_out", "embed_tokens", "wte", "embed_in", "word_embeddings"):
-            raise ScenarioError(
-                f"adapters on {one} (embedding or output layer) have no program yet",
-                "training.lora.targets",
-                [*program.linear_names, "all-linear"],
-            )
-        if one not in program.linear_names:
-            raise ScenarioError(
-                f"the model has no linear layer called {one[:60]!r}",
-                "training.lora.targets",
-                [*program.linear_names, "all-linear"],
-            )
-    return tuple(settings.targets)
 
 
 def _lengths(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scenario:

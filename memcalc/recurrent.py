@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from memcalc.architectures.mamba import MambaSpec
-from memcalc.architectures.qwen3_next import Qwen3Next
 from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.quantisation import SAME
@@ -25,13 +24,6 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
             f"training has no program yet for {spec.family}: what autograd keeps of its scan was not followed",
             "task",
             ["infer"],
-        )
-    lora = scenario.training.lora if scenario.task == "train" else None
-    if lora is not None and lora.targets == "all-linear" and spec.family == "qwen3_next":
-        raise ScenarioError(
-            "PEFT's all-linear also wraps the routers and experts of qwen3_next, which has no program yet",
-            "training.lora.targets",
-            [*Qwen3Next.linear_names],
         )
     inference = scenario.inference
     if inference.runtime in SERVERS:

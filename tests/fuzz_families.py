@@ -17,7 +17,7 @@ def _heads(rng: random.Random) -> tuple[int, int, int]:
     return heads, kv, rng.choice((8, 16, 32, 64, 80))
 
 
-def _base(rng: random.Random) -> Config:
+def common(rng: random.Random) -> Config:
     """What Llama-like configurations have in common."""
     heads, kv, d = _heads(rng)
     return {
@@ -39,17 +39,17 @@ def _p(rng: random.Random) -> float:
     return rng.choice((0.0, 0.0, 0.1))
 
 
-def _coin(rng: random.Random) -> bool:
+def coin(rng: random.Random) -> bool:
     return rng.random() < 0.5
 
 
-def _named(head: str, kind: str, config: Config, *drop: str) -> Config:
+def named(head: str, kind: str, config: Config, *drop: str) -> Config:
     return {"architectures": [head], "model_type": kind} | {k: v for k, v in config.items() if k not in drop}
 
 
 def gpt2(rng: random.Random) -> Config:
-    base = _base(rng)
-    return _named("GPT2LMHeadModel", "gpt2", {
+    base = common(rng)
+    return named("GPT2LMHeadModel", "gpt2", {
         "vocab_size": base["vocab_size"], "n_embd": base["hidden_size"], "n_layer": base["num_hidden_layers"],
         "n_head": base["num_attention_heads"], "n_positions": 2048, "n_inner": rng.choice((None, 100)),
         "activation_function": rng.choice(("gelu_new", "gelu", "relu")), "resid_pdrop": _p(rng), "embd_pdrop": _p(rng),
@@ -58,34 +58,34 @@ def gpt2(rng: random.Random) -> Config:
 
 
 def llama(rng: random.Random) -> Config:
-    more = {"head_dim": rng.choice((16, 32, 64)), "attention_bias": _coin(rng), "mlp_bias": _coin(rng)}
-    return _named("LlamaForCausalLM", "llama", _base(rng) | more | {"attention_dropout": _p(rng)})
+    more = {"head_dim": rng.choice((16, 32, 64)), "attention_bias": coin(rng), "mlp_bias": coin(rng)}
+    return named("LlamaForCausalLM", "llama", common(rng) | more | {"attention_dropout": _p(rng)})
 
 
 def mistral(rng: random.Random) -> Config:
-    return _named("MistralForCausalLM", "mistral", _base(rng) | {"sliding_window": rng.choice((None, 16, 64, 128))})
+    return named("MistralForCausalLM", "mistral", common(rng) | {"sliding_window": rng.choice((None, 16, 64, 128))})
 
 
 def qwen2(rng: random.Random) -> Config:
-    config = _base(rng)
+    config = common(rng)
     window = {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1} if rng.random() < 0.3 else {}
-    return _named("Qwen2ForCausalLM", "qwen2", config | window)
+    return named("Qwen2ForCausalLM", "qwen2", config | window)
 
 
 def qwen3(rng: random.Random) -> Config:
-    return _named("Qwen3ForCausalLM", "qwen3", _base(rng) | {"head_dim": 32, "attention_bias": _coin(rng)})
+    return named("Qwen3ForCausalLM", "qwen3", common(rng) | {"head_dim": 32, "attention_bias": coin(rng)})
 
 
 def gpt_neox(rng: random.Random) -> Config:
-    base = _base(rng)
-    base |= {"rotary_pct": rng.choice((0.25, 0.5, 1.0)), "use_parallel_residual": _coin(rng), "hidden_act": "gelu"}
+    base = common(rng)
+    base |= {"rotary_pct": rng.choice((0.25, 0.5, 1.0)), "use_parallel_residual": coin(rng), "hidden_act": "gelu"}
     base |= {"hidden_dropout": _p(rng), "attention_dropout": _p(rng), "attention_bias": rng.random() < 0.8}
-    return _named("GPTNeoXForCausalLM", "gpt_neox", base, "num_key_value_heads")
+    return named("GPTNeoXForCausalLM", "gpt_neox", base, "num_key_value_heads")
 
 
 def gptj(rng: random.Random) -> Config:
-    base = _base(rng)
-    return _named("GPTJForCausalLM", "gptj", {
+    base = common(rng)
+    return named("GPTJForCausalLM", "gptj", {
         "vocab_size": base["vocab_size"], "n_embd": base["hidden_size"], "n_layer": base["num_hidden_layers"],
         "n_head": base["num_attention_heads"], "n_positions": 2048, "rotary_dim": 8, "activation_function": "gelu_new",
         "resid_pdrop": _p(rng), "embd_pdrop": _p(rng), "attn_pdrop": _p(rng),
@@ -94,9 +94,9 @@ def gptj(rng: random.Random) -> Config:
 
 
 def opt(rng: random.Random) -> Config:
-    base = _base(rng)
+    base = common(rng)
     first = rng.random() < 0.8
-    return _named("OPTForCausalLM", "opt", base | {
+    return named("OPTForCausalLM", "opt", base | {
         "ffn_dim": base["intermediate_size"], "dropout": _p(rng), "attention_dropout": _p(rng), "pad_token_id": 1,
         "activation_function": "relu", "do_layer_norm_before": first,
         "word_embed_proj_dim": base["hidden_size"] if first else base["hidden_size"] // 2,
@@ -104,8 +104,8 @@ def opt(rng: random.Random) -> Config:
 
 
 def bloom(rng: random.Random) -> Config:
-    base = _base(rng)
-    return _named("BloomForCausalLM", "bloom", {
+    base = common(rng)
+    return named("BloomForCausalLM", "bloom", {
         "vocab_size": base["vocab_size"], "hidden_size": base["hidden_size"], "n_layer": base["num_hidden_layers"],
         "n_head": base["num_attention_heads"], "hidden_dropout": _p(rng), "attention_dropout": _p(rng),
         "apply_residual_connection_post_layernorm": rng.random() < 0.2,
@@ -113,10 +113,10 @@ def bloom(rng: random.Random) -> Config:
 
 
 def falcon(rng: random.Random) -> Config:
-    base = _base(rng)
-    new = _coin(rng)
+    base = common(rng)
+    new = coin(rng)
     kv = {"num_kv_heads": base["num_key_value_heads"]} if new else {}
-    return _named("FalconForCausalLM", "falcon", base | {
+    return named("FalconForCausalLM", "falcon", base | {
         "new_decoder_architecture": new, "alibi": False, "multi_query": True, "parallel_attn": True,
         "bias": rng.random() < 0.3, "hidden_dropout": _p(rng), "attention_dropout": _p(rng), **kv,
     }, "intermediate_size", "num_key_value_heads")  # fmt: skip
@@ -128,8 +128,8 @@ def falcon_alibi(rng: random.Random) -> Config:
 
 
 def mpt(rng: random.Random) -> Config:
-    base = _base(rng)
-    return _named("MptForCausalLM", "mpt", {
+    base = common(rng)
+    return named("MptForCausalLM", "mpt", {
         "vocab_size": base["vocab_size"], "d_model": base["hidden_size"], "n_layers": base["num_hidden_layers"],
         "n_heads": base["num_attention_heads"], "expansion_ratio": 4, "max_seq_len": 2048, "no_bias": True,
         "attn_config": {"alibi": True, "attn_pdrop": 0},
@@ -137,72 +137,72 @@ def mpt(rng: random.Random) -> Config:
 
 
 def phi(rng: random.Random) -> Config:
-    return _named("PhiForCausalLM", "phi", _base(rng) | {
+    return named("PhiForCausalLM", "phi", common(rng) | {
         "hidden_act": "gelu_new", "partial_rotary_factor": rng.choice((0.25, 0.5)), "resid_pdrop": _p(rng),
         "embd_pdrop": _p(rng), "attention_dropout": _p(rng), "qk_layernorm": rng.random() < 0.3,
     })  # fmt: skip
 
 
 def phi3(rng: random.Random) -> Config:
-    return _named("Phi3ForCausalLM", "phi3", _base(rng) | {
+    return named("Phi3ForCausalLM", "phi3", common(rng) | {
         "sliding_window": rng.choice((None, 64)), "resid_pdrop": _p(rng), "attention_dropout": _p(rng),
         "partial_rotary_factor": rng.choice((1.0, 0.75)) , "original_max_position_embeddings": 4096,
     })  # fmt: skip
 
 
 def stablelm(rng: random.Random) -> Config:
-    return _named("StableLmForCausalLM", "stablelm", _base(rng) | {
-        "use_qkv_bias": _coin(rng), "qk_layernorm": rng.random() < 0.3, "use_parallel_residual": _coin(rng),
+    return named("StableLmForCausalLM", "stablelm", common(rng) | {
+        "use_qkv_bias": coin(rng), "qk_layernorm": rng.random() < 0.3, "use_parallel_residual": coin(rng),
         "hidden_dropout": _p(rng), "attention_dropout": _p(rng), "partial_rotary_factor": rng.choice((0.25, 0.5)),
     })  # fmt: skip
 
 
 def gemma(rng: random.Random) -> Config:
-    return _named("GemmaForCausalLM", "gemma", _base(rng) | {"head_dim": rng.choice((16, 64))})
+    return named("GemmaForCausalLM", "gemma", common(rng) | {"head_dim": rng.choice((16, 64))})
 
 
 def gemma2(rng: random.Random) -> Config:
     more = {"head_dim": 32, "sliding_window": rng.choice((16, 64, 4096)), "query_pre_attn_scalar": 32}
     caps = {"final_logit_softcapping": rng.choice((30.0, None)), "attn_logit_softcapping": rng.choice((50.0, None))}
-    return _named("Gemma2ForCausalLM", "gemma2", _base(rng) | more | caps)
+    return named("Gemma2ForCausalLM", "gemma2", common(rng) | more | caps)
 
 
 def gemma3(rng: random.Random) -> Config:
     more = {"head_dim": 32, "sliding_window": rng.choice((16, 64, 512)), "query_pre_attn_scalar": 32}
-    return _named("Gemma3ForCausalLM", "gemma3_text", _base(rng) | more)
+    return named("Gemma3ForCausalLM", "gemma3_text", common(rng) | more)
 
 
 def olmo(rng: random.Random) -> Config:
-    return _named("OlmoForCausalLM", "olmo", _base(rng) | {
+    return named("OlmoForCausalLM", "olmo", common(rng) | {
         "clip_qkv": rng.choice((None, 8.0)), "attention_dropout": _p(rng), "attention_bias": rng.random() < 0.3,
     })  # fmt: skip
 
 
 def olmo2(rng: random.Random) -> Config:
-    return _named("Olmo2ForCausalLM", "olmo2", _base(rng) | {"attention_dropout": _p(rng)})
+    return named("Olmo2ForCausalLM", "olmo2", common(rng) | {"attention_dropout": _p(rng)})
 
 
 def cohere(rng: random.Random) -> Config:
-    return _named("CohereForCausalLM", "cohere", _base(rng) | {"use_qk_norm": _coin(rng), "attention_bias": _coin(rng)})
+    return named("CohereForCausalLM", "cohere", common(rng) | {"use_qk_norm": coin(rng), "attention_bias": coin(rng)})
 
 
 def glm4(rng: random.Random) -> Config:
-    return _named("Glm4ForCausalLM", "glm4", _base(rng) | {"head_dim": 32, "attention_bias": _coin(rng)})
+    return named("Glm4ForCausalLM", "glm4", common(rng) | {"head_dim": 32, "attention_bias": coin(rng)})
 
 
 def smollm3(rng: random.Random) -> Config:
-    return _named("SmolLM3ForCausalLM", "smollm3", _base(rng) | {"mlp_bias": _coin(rng), "attention_dropout": _p(rng)})
+    return named("SmolLM3ForCausalLM", "smollm3", common(rng) | {"mlp_bias": coin(rng), "attention_dropout": _p(rng)})
 
 
 def granite(rng: random.Random) -> Config:
-    return _named("GraniteForCausalLM", "granite", _base(rng) | {
-        "mlp_bias": _coin(rng), "attention_bias": _coin(rng), "attention_dropout": _p(rng),
+    return named("GraniteForCausalLM", "granite", common(rng) | {
+        "mlp_bias": coin(rng), "attention_bias": coin(rng), "attention_dropout": _p(rng),
     })  # fmt: skip
 
 
 def starcoder2(rng: random.Random) -> Config:
-    return _named("Starcoder2ForCausalLM", "starcoder2", _base(rng) | {
-        "use_bias": _coin(rng), "sliding_window": rng.choice((None, 64)), "residual_dropout": _p(rng),
+    return named("Starcoder2ForCausalLM", "starcoder2", common(rng) | {
+        "use_bias": coin(rng), "sliding_window": rng.choice((None, 64)), "residual_dropout": _p(rng),
         "embedding_dropout": _p(rng), "attention_dropout": _p(rng), "hidden_act": "gelu_pytorch_tanh",
     })  # fmt: skip
 
@@ -224,32 +224,32 @@ def olmo3(rng: random.Random) -> Config:
 
 
 def cohere2(rng: random.Random) -> Config:
-    return _named("Cohere2ForCausalLM", "cohere2", _base(rng)) | {
-        "sliding_window": rng.choice((16, 64)), "attention_bias": _coin(rng), "attention_dropout": _p(rng),
+    return named("Cohere2ForCausalLM", "cohere2", common(rng)) | {
+        "sliding_window": rng.choice((16, 64)), "attention_bias": coin(rng), "attention_dropout": _p(rng),
     }  # fmt: skip
 
 
 def seed_oss(rng: random.Random) -> Config:
-    return _named("SeedOssForCausalLM", "seed_oss", _base(rng)) | {
-        "attention_bias": _coin(rng), "attention_out_bias": _coin(rng), "mlp_bias": _coin(rng), "head_dim": 32,
+    return named("SeedOssForCausalLM", "seed_oss", common(rng)) | {
+        "attention_bias": coin(rng), "attention_out_bias": coin(rng), "mlp_bias": coin(rng), "head_dim": 32,
         "attention_dropout": _p(rng), "residual_dropout": _p(rng),
     }  # fmt: skip
 
 
 def ernie4_5(rng: random.Random) -> Config:
-    return _named("Ernie4_5ForCausalLM", "ernie4_5", _base(rng)) | {"use_bias": _coin(rng), "head_dim": 32}
+    return named("Ernie4_5ForCausalLM", "ernie4_5", common(rng)) | {"use_bias": coin(rng), "head_dim": 32}
 
 
 def hunyuan(rng: random.Random) -> Config:
-    return _named("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", _base(rng)) | {
-        "attention_bias": _coin(rng), "attention_dropout": _p(rng), "head_dim": 32,
+    return named("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", common(rng)) | {
+        "attention_bias": coin(rng), "attention_dropout": _p(rng), "head_dim": 32,
     }  # fmt: skip
 
 
 def exaone4(rng: random.Random) -> Config:
-    base = _base(rng)
+    base = common(rng)
     window = rng.choice((None, 64))
-    return _named("Exaone4ForCausalLM", "exaone4", base) | {
+    return named("Exaone4ForCausalLM", "exaone4", base) | {
         "attention_dropout": _p(rng), "sliding_window": window, "sliding_window_pattern": 4 if window else None,
         **({} if window else {"layer_types": ["full_attention"] * base["num_hidden_layers"]}),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Hunt for errors: random scenarios over all decoder families, each traced and compared with the estimate.
+"""Hunt for errors: random scenarios over all decoders, each traced and compared with the estimate.
 
     python tests/fuzz_traces.py                      100 scenarios from seed 0
     python tests/fuzz_traces.py 500 --seed 7         more of them
@@ -25,17 +25,23 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import memcalc
 from memcalc.errors import MemcalcError
+from tests.fuzz_experts import EXPERTS
 from tests.fuzz_families import FAMILIES
 from tests.fuzz_settings import inference, training
 
 PHASES = {"fwd": "forward", "bwd": "backward", "opt": "optimizer"}
+ALL = FAMILIES | EXPERTS
 COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
 
 
 def draw(rng: random.Random, family: str, task: str | None = None) -> dict[str, Any]:
     """A scenario: a small configuration of ``family``, a task (``task``, if given), its settings."""
-    config = FAMILIES[family](rng)
-    precise = ("fp32", "bf16", "fp16", "bf16-mixed", "bf16-mixed", "fp16-mixed", "bf16-master", "fp16-master")
+    config = ALL[family](rng)
+    precise = (
+        ("bf16",) * 3
+        if family in EXPERTS
+        else ("fp32", "bf16", "fp16", "bf16-mixed", "bf16-mixed", "fp16-mixed", "bf16-master", "fp16-master")
+    )
     train = rng.random() < 0.75 if task is None else task == "train"
     scenario: dict[str, Any] = {
         "model": {"config": config},
@@ -115,7 +121,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="fields held fixed: precision=bf16,method=lora")
     parser.add_argument("--tolerance", type=float, default=0.005)
     given = parser.parse_args()
-    names = [one for one in given.family.split(",") if one] or list(FAMILIES)
+    names = [one for one in given.family.split(",") if one] or list(ALL)
     task = dict(pair.split("=") for pair in given.only.split(",") if pair).get("task")
     errors: list[float] = []
     bad, refused = 0, Counter[str]()

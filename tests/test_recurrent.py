@@ -154,7 +154,6 @@ def test_what_was_not_followed_is_refused_by_name(more: dict[str, Any], field: s
     ("more", "field"),
     [
         ({"inference": {"runtime": "vllm"}}, "inference.runtime"),
-        ({"task": "train", "training": {"method": "lora", "lora": {"targets": "all-linear"}}}, "training.lora.targets"),
         (
             {"task": "train", "training": {"method": "lora", "lora": {"targets": ["gate_proj"]}}},
             "training.lora.targets",

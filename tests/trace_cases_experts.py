@@ -87,3 +87,23 @@ for _name, _config in MODELS.items():
                 "model": {"config": _config}, "task": "infer", "batch": _batch, "attention": _attention,
                 "inference": {"prompt_tokens": _length, "new_tokens": 9},
             }  # fmt: skip
+
+# Adapters on experts and routers: PEFT adapts their parameters under the names of version 4's linear layers.
+ADAPTED: dict[str, dict[str, Any]] = {
+    "all": {"lora": {"r": 8, "targets": "all-linear"}},
+    "all ckpt": {"lora": {"r": 4, "targets": "all-linear"}, "checkpointing": "full"},
+    "all bf16 accumulation": {"lora": {"r": 8, "targets": "all-linear", "dtype": "bf16"}, "grad_accumulation": 2},
+    "all selective-ops": {"lora": {"r": 8, "targets": "all-linear"}, "checkpointing": "selective-ops"},
+}
+_SOME = {"mixtral": ["q_proj", "w1", "w3"], "qwen3-moe": ["down_proj", "v_proj"], "olmoe": ["gate", "o_proj"]}
+for _name in ("mixtral", "qwen2-moe", "qwen3-moe-dense", "olmoe", "gpt-oss", "deepseek-v2", "deepseek-v3"):
+    for _what, _training in ADAPTED.items():
+        CASES[f"{_name} adapted {_what} b2 s130"] = {
+            "model": {"config": MODELS[_name]}, "task": "train", "batch": 2, "seq_len": 130,
+            "training": {"method": "lora", **_training},
+        }  # fmt: skip
+for _name, _targets in _SOME.items():
+    CASES[f"{_name} adapted {' '.join(_targets)} b2 s130"] = {
+        "model": {"config": MODELS[_name]}, "task": "train", "batch": 2, "seq_len": 130,
+        "training": {"method": "lora", "lora": {"r": 8, "targets": _targets}},
+    }  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.trace_cases_experts import ADAPTED
+
 Config = dict[str, Any]
 CASES: dict[str, dict[str, Any]] = {}
 
@@ -127,3 +129,10 @@ for _name, _model in MODELS.items():
             "model": {"config": _model}, "task": "infer", "precision": _precision, "batch": _batch, **_more,
             "inference": {"prompt_tokens": _prompt, "new_tokens": 9, **_inference},
         }  # fmt: skip
+
+# PEFT's all-linear reaches routers and experts as well.
+for _what, _training in ADAPTED.items():
+    CASES[f"qwen3-next adapted {_what} b2 s130"] = {
+        "model": {"config": QWEN3_NEXT}, "task": "train", "batch": 2, "seq_len": 130,
+        "training": {"method": "lora", **_training},
+    }  # fmt: skip

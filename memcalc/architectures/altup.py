@@ -12,7 +12,7 @@ from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import operator
 from memcalc.tensors.ops.elementwise import Grads, fresh
-from memcalc.tensors.ops.matmul import linear_by
+from memcalc.tensors.ops.matmul import linear
 from memcalc.tensors.ops.routing import added_in_place
 from memcalc.tensors.ops.stacked import added_to_view, picked, repeated_first
 from memcalc.tensors.tensor import Parameter, Tensor
@@ -77,7 +77,7 @@ class AltUp:
 
     def _clipped(self, x: Tensor) -> Tensor:
         """The product with the clamped weight (a new tensor, which autocast casts without remembering it)."""
-        return linear_by(x, _clamped(x, self.correction.weight))
+        return linear(x, _clamped(x, self.correction.weight))
 
 
 def rescaled(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,12 +44,13 @@ class DeepSeekV2(Latent):
 
     def route(self, one: SparseBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Router logits (T, E) in fp32, each token's weights and experts (T, k)."""
-        assert one.router is not None
-        logits = ops.linear(ops.to(x, Format.FP32), one.router)
+        router, change = one.router_weight(x.tape)
+        logits = ops.linear(ops.to(x, Format.FP32), router)
         scores = ops.softmax(logits, Format.FP32)
         if self.spec.grouped:
             scores = self._of_best_groups(scores)
         values, index = top_k(scores, self.spec.chosen)
+        del router, change
         return logits, ops.scale(values), index
 
     def _of_best_groups(self, scores: Tensor) -> Tensor:
@@ -98,10 +99,10 @@ class DeepSeekV3(DeepSeekV2):
         return rotate(query, cos, sin), rotate(key, cos, sin)
 
     def route(self, one: SparseBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        assert one.router is not None
+        router, change = one.router_weight(x.tape)
         spec, tape = self.spec, x.tape
         tokens = x.shape[0]
-        logits = ops.linear(ops.to(x, Format.FP32), one.router)
+        logits = ops.linear(ops.to(x, Format.FP32), router)
         logits = ops.to(logits, Format.FP32)
         scores = ops.sigmoid(logits)
         # What only chooses is cut from the graph here: no gradient comes back through it.
@@ -121,7 +122,7 @@ class DeepSeekV3(DeepSeekV2):
         if spec.normalise:
             values = normalised_in_place(values)
         weights = ops.scale(values)
-        del scores, group_scores, chosen, group_mask, mask, masked, values
+        del router, change, scores, group_scores, chosen, group_mask, mask, masked, values
         return logits, weights, index
 
 

@@ -6,6 +6,7 @@ capability 8.0) and the routers of models/mixtral and models/qwen3_moe.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from memcalc.architectures.layers import Maker, activation
@@ -20,7 +21,7 @@ from memcalc.tensors.ops.routing import (
     top_k,
     weigh_rows,
 )
-from memcalc.tensors.tape import Size
+from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -46,6 +47,10 @@ class Experts:
         """Values of a token."""
         return self.down.shape[1]
 
+    def weights(self, tape: Tape) -> tuple[Callable[[], Parameter | Tensor], Callable[[], Parameter | Tensor]]:
+        """What gives the two tensors when they are needed."""
+        return lambda: self.gate_up, lambda: self.down
+
     def biases(self, index: int, sorted_ids: Tensor, rows: Size) -> Tensor | None:
         """What is added to the first or second product's rows (S, …): nothing, unless the experts have biases."""
         return None
@@ -59,6 +64,7 @@ class Experts:
         """Tokens x (T, h), each through its own k experts (index, weights: (T, k)), summed: (T, h)."""
         tape, fmt = x.tape, x.format
         tokens, k = index.shape
+        first, second = self.weights(tape)
         rows = tokens * k
         sorted_ids = fresh(tape, (rows,), Format.INT64, "sort")
         order = fresh(tape, (rows,), Format.INT64, "sort")
@@ -68,10 +74,12 @@ class Experts:
         per_expert = fresh(tape, (self.count,), Format.INT32, "histc")
         offsets = fresh(tape, (self.count,), Format.INT32, "cumsum")
         biases = self.biases(0, sorted_ids, rows)
-        out = grouped_product(selected, self.gate_up, 2 * self.width, offsets, biases)
+        gate_up = first()
+        out = grouped_product(selected, gate_up, 2 * self.width, offsets, biases)
         out = self.gated(out)
         biases = self.biases(1, sorted_ids, rows)
-        out = grouped_product(out, self.down, self.hidden, offsets, biases)
+        down = second()
+        out = grouped_product(out, down, self.hidden, offsets, biases)
         weighted = weigh_rows(out, row_weights)
         back = fresh(tape, (rows,), Format.INT64, "empty_like")
         counting = fresh(tape, (rows,), Format.INT64, "arange")
@@ -79,11 +87,12 @@ class Experts:
         weighted = gather_rows(weighted, back, rows)
         result = ops.to(sum_slots(weighted, tokens), fmt)
         del sorted_ids, order, selected, row_weights, counted, per_expert, offsets, biases, out, weighted, back
+        del first, second, gate_up, down
         return result
 
 
 def softmax_router(
-    x: Tensor, weight: Parameter, k: int, normalise: bool, narrow: bool
+    x: Tensor, weight: Parameter | Tensor, k: int, normalise: bool, narrow: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Router logits (T, E), and each token's weights and experts (T, k): softmax in fp32 over all experts, the k
     best, divided by their sum (``normalise``), cast to the logits' format (``narrow``)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from memcalc.architectures.adapters import QWEN_NAMES
 from memcalc.architectures.attention import attention
 from memcalc.architectures.llama import Block
 from memcalc.architectures.moe import Mixtral, MoeSpec
@@ -48,6 +49,8 @@ class Latent(Mixtral):
         "q_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj",
         "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
+    peft_targets = ("kv_b_proj", "o_proj")
+    expert_names = QWEN_NAMES
     router_first = False
 
     @property

@@ -22,16 +22,22 @@ LinearShape = tuple[str, int, int, bool]
 @dataclass(frozen=True, slots=True)
 class Lora:
     """Low-rank adapters as PEFT attaches them: rank, which linear layers, their format, dropout on their input;
-    ``magnitudes``: each row's length is trained too (DoRA)."""
+    ``magnitudes``: each row's length is trained too (DoRA); ``moved``: names of layers that are experts' or a router's
+    in version 4, and in version 5 no linear layer's, not even where there still is one of that name."""
 
     rank: int
     targets: tuple[str, ...] | None
     format: Format
     dropout: float
     magnitudes: bool = False
+    moved: tuple[str, ...] = ()
 
     def covers(self, name: str) -> bool:
         """Whether the linear layer called ``name`` ("q_proj") gets an adapter (targets None: all linear ones)."""
+        return self.wants(name) and name not in self.moved
+
+    def wants(self, name: str) -> bool:
+        """Whether ``name`` is among the targets."""
         return self.targets is None or name in self.targets
 
 

@@ -6,8 +6,9 @@ Mirrors transformers 5.23 models/llama4/modeling_llama4.py (Llama4ForCausalLM).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from memcalc.architectures.deepseek import gated
 from memcalc.architectures.experts import Experts
@@ -78,6 +79,7 @@ class Llama4(Mixtral):
 
     spec: Llama4Spec
     linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    expert_names: ClassVar[Mapping[str, str]] = {}
     wide_softmax = False
 
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:

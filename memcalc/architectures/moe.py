@@ -5,16 +5,28 @@ Mirrors transformers 5.23 models/{mixtral,qwen3_moe,olmoe}/modeling_*.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from memcalc.architectures.adapters import (
+    DOWN,
+    GATE_UP,
+    MIXTRAL_NAMES,
+    QWEN_NAMES,
+    ROUTER,
+    AdaptedExperts,
+    Adapter,
+    adapter,
+    router_weight,
+)
 from memcalc.architectures.experts import Experts, softmax_router
 from memcalc.architectures.layers import Linear
 from memcalc.architectures.llama import Block, Llama
 from memcalc.architectures.olmo import wide_normed
 from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec
+from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -44,15 +56,22 @@ class SparseBlock(Block):
 
     router: Parameter | None = None
     experts: Experts | None = None
+    router_adapter: Adapter | None = None
+
+    def router_weight(self, tape: Tape) -> tuple[Parameter | Tensor, Tensor | None]:
+        """The router's matrix as it is seen, and what an adapter added to it."""
+        assert self.router is not None
+        return router_weight(tape, self.router, self.router_adapter)
 
 
 class Mixtral(Llama):
-    """Every token goes through ``chosen`` of the experts. Adapters only reach the linear layers: the router and the
-    experts are parameters of their own."""
+    """Every token goes through ``chosen`` of the experts. ``expert_names``: under which names PEFT adapts the
+    parameters of router and experts."""
 
     spec: MoeSpec
     linear_names: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    peft_targets: ClassVar[tuple[str, ...]] = ()
+    peft_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")
+    expert_names: ClassVar[Mapping[str, str]] = MIXTRAL_NAMES
     narrow_weights: ClassVar[bool] = False
     router_first: ClassVar[bool] = True
 
@@ -74,7 +93,20 @@ class Mixtral(Llama):
         router = router or self._router(mlp, repeat)
         linears |= self.shared_experts(mlp, repeat)
         norms |= {name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names}
-        return SparseBlock(linears, norms, router, experts)
+        return SparseBlock(linears, norms, router, *self.adapted(router, experts, repeat))
+
+    def adapted(self, router: Parameter, experts: Experts, repeat: int) -> tuple[Experts, Adapter | None]:
+        """Experts with adapters on their tensors, and the router's adapter, as far as they are wanted."""
+        names = self.expert_names
+        beside = adapter(self.maker, router, ROUTER, names, repeat)
+        gate_up = adapter(self.maker, experts.gate_up, GATE_UP, names, repeat)
+        down = adapter(self.maker, experts.down, DOWN, names, repeat)
+        if gate_up is None and down is None:
+            return experts, beside
+        seen = AdaptedExperts(
+            experts.count, experts.width, experts.activation, experts.gate_up, experts.down, gate_up, down
+        )
+        return seen, beside
 
     def shared_experts(self, mlp: str, repeat: int) -> dict[str, Linear]:
         """The linear layers of experts that every token goes through, if there are any."""
@@ -90,13 +122,14 @@ class Mixtral(Llama):
     def mlp(self, one: Block, x: Tensor) -> Tensor:
         if not isinstance(one, SparseBlock):
             return super().mlp(one, x)
-        assert one.router is not None
         assert one.experts is not None
         batch, length, hidden = x.shape
         flat = x.view(batch * length, hidden)
+        router, change = one.router_weight(x.tape)
         logits, weights, index = softmax_router(
-            flat, one.router, self.spec.chosen, self.spec.normalise, self.narrow_weights
+            flat, router, self.spec.chosen, self.spec.normalise, self.narrow_weights
         )
+        del router, change
         out = one.experts(flat, index, weights)
         del logits
         return out.view(batch, length, hidden)
@@ -106,12 +139,15 @@ class Qwen3Moe(Mixtral):
     """Norms on queries and keys; the chosen weights are cast to the model's format."""
 
     linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    expert_names = QWEN_NAMES
     narrow_weights = True
     router_first = False
 
 
 class Olmoe(Mixtral):
     """OLMoE: norms on whole queries and keys."""
+
+    expert_names = QWEN_NAMES
 
     narrow_weights = True
 

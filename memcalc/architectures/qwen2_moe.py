@@ -6,7 +6,9 @@ Mirrors transformers 5.23 models/qwen2_moe/modeling_qwen2_moe.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from memcalc.architectures.experts import softmax_router
 from memcalc.architectures.layers import Linear, activation
@@ -31,6 +33,7 @@ class Qwen2Moe(Mixtral):
 
     spec: Qwen2MoeSpec
     linear_names = (*Llama.linear_names, "shared_expert_gate")
+    expert_names: ClassVar[Mapping[str, str]] = {}  # PEFT 0.21 does not know this one's
     narrow_weights = True
 
     def shared_experts(self, mlp: str, repeat: int) -> dict[str, Linear]:
@@ -43,15 +46,16 @@ class Qwen2Moe(Mixtral):
     def mlp(self, one: Block, x: Tensor) -> Tensor:
         if not isinstance(one, SparseBlock):
             return super().mlp(one, x)
-        assert one.router is not None
         assert one.experts is not None
         batch, length, hidden = x.shape
         flat = x.view(batch * length, hidden)
         gate, up, down = (one.linears[name] for name in ("gate_proj", "up_proj", "down_proj"))
         shared = down(ops.mul(activation(self.spec.activation, gate(flat)), up(flat)))
+        router, change = one.router_weight(x.tape)
         logits, weights, index = softmax_router(
-            flat, one.router, self.spec.chosen, self.spec.normalise, self.narrow_weights
+            flat, router, self.spec.chosen, self.spec.normalise, self.narrow_weights
         )
+        del router, change
         out = one.experts(flat, index, weights)
         shared = ops.mul(shared, ops.sigmoid(one.linears["shared_expert_gate"](flat)))
         out = ops.add(out, shared)

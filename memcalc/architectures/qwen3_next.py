@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from memcalc.architectures.adapters import QWEN_NAMES
 from memcalc.architectures.attention import attention
 from memcalc.architectures.delta_layer import DeltaLayer, delta_states
 from memcalc.architectures.delta_loop import QWEN3_NEXT, Delta
@@ -65,12 +66,12 @@ class DeltaBlock(SparseBlock):
 class Qwen3Next(Qwen2Moe):
     """Norms with weights around one, wholly in fp32; positions on part of each head.
 
-    Adapters reach the projections of attention and delta rule. PEFT names no usual ones for this model; its
-    "all-linear" also wraps routers and experts, which is refused (memcalc.recurrent)."""
+    PEFT names no usual targets for this model: the projections of attention and delta rule are taken."""
 
     spec: Qwen3NextSpec
     linear_names = ("q_proj", "k_proj", "v_proj", "o_proj", "in_proj_qkvz", "in_proj_ba", "out_proj")
     peft_targets: ClassVar[tuple[str, ...]] = linear_names
+    expert_names = QWEN_NAMES
     by_head = True
 
     @property
@@ -103,9 +104,10 @@ class Qwen3Next(Qwen2Moe):
             one.linears |= {shape[0]: maker.linear(mlp, *shape, repeat) for shape in self.mlp_linears()}
         else:
             one.router = self._router(mlp, repeat)
-            one.experts = Experts.make(
+            experts = Experts.make(
                 maker, f"{mlp}.experts", spec.experts, spec.hidden, spec.expert_ffn, spec.activation, repeat
             )
+            one.experts, one.router_adapter = self.adapted(one.router, experts, repeat)
             one.linears |= self.shared_experts(mlp, repeat)
         one.norms |= {name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names}
         return one

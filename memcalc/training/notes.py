@@ -67,6 +67,11 @@ def training_notes(question: Question, program: Program) -> list[str]:
             if program.peft_targets
             else "adapters on all linear layers: PEFT has no usual targets for this family and asks for them"
         )
+    if any(".experts." in one.name and "lora_" in one.name for one in program.parameters):
+        notes.append(
+            "adapters on experts: PEFT adds them to all experts' weights of a layer in every pass, a copy as large as "
+            "these weights that is kept for backward; adapters on attention alone need none"
+        )
     notes += _method(question, settings, program) + _optimizer(settings, program) + _kernels(question, settings)
     names = untraced(settings)
     if names:

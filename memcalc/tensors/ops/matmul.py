@@ -8,18 +8,12 @@ from memcalc.tensors.ops.elementwise import Grads, contiguous, fresh, to
 from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
 
-def linear(x: Tensor, weight: Parameter, bias: Parameter | None = None, cached: bool = True) -> Tensor:
+def linear(x: Tensor, weight: Source, bias: Parameter | None = None, cached: bool = True) -> Tensor:
     """``F.linear(x, weight, bias)``, weight (out, in): keeps x if the weight is trained, and nothing of its own
     for x's gradient (the weight lives anyway). Gradients of x and weight leave through views. ``cached``: not for
-    ``x @ weight.T``, since autocast caches casts of weights, not of views of them."""
+    ``x @ weight.T``, since autocast caches casts of weights, not of views of them, nor of a tensor of the graph in a
+    weight's place."""
     return _product(x, weight, bias, weight.shape[0], weight_first=False, cached=cached)
-
-
-def linear_by(x: Tensor, weight: Tensor) -> Tensor:
-    """``F.linear(x, weight)`` by a tensor of the graph (out, in): autocast casts it without remembering the copy."""
-    if x.tape.autocast is not None:
-        weight = to(weight, x.tape.autocast.format)
-    return _product(x, weight, None, int(weight.shape[0]), weight_first=False)
 
 
 def conv1d(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
@@ -81,7 +75,8 @@ def cast_weight(x: Tensor, weight: Source, fmt: Format, cached: bool = True) -> 
     tape = x.tape
     if weight.format is fmt:
         return weight
-    assert isinstance(weight, Parameter)
+    if isinstance(weight, Tensor):
+        return to(weight, fmt)
     cached = cached and weight.format is Format.FP32
     cache = tape.autocast.cache if tape.autocast and cached else {}
     found = cache.get(weight)

@@ -83,7 +83,7 @@ def gather_rows(x: Tensor | Parameter, index: Tensor, rows: Size) -> Tensor:
 
 
 def grouped_product(
-    x: Tensor, weight: Parameter, outputs: int, offsets: Tensor, biases: Tensor | None = None
+    x: Tensor, weight: Parameter | Tensor, outputs: int, offsets: Tensor, biases: Tensor | None = None
 ) -> Tensor:
     """``F.grouped_mm``: rows of x (S, in), sorted by expert, times each expert's own matrix of ``weight``
     (E, …): (S, out). Autocast leaves it alone: x is cast to the weight's format. Keeps x if the weights are trained;
@@ -102,7 +102,11 @@ def grouped_product(
         return grads
 
     keeps = [offsets, x] if needs_w else [offsets]
-    frozen = [weight] if needs_x else []
+    frozen: list[Parameter] = []
+    if needs_x and isinstance(weight, Tensor):
+        keeps.append(weight)
+    elif needs_x and isinstance(weight, Parameter):
+        frozen = [weight]
     out = operator(tape, "grouped_mm", (x, weight), (x_shape[0], outputs), fmt, backward, keeps, weights=frozen)
     if biases is None:
         return out
