@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from memcalc.allocator.exact import replayed
-from memcalc.cli import advise, compare, exercises, fit, gpus, sweep
+from memcalc.cli import advise, compare, exercises, fit, gpus, room, sweep
 from memcalc.cli.reading import read_json, refuse
 from memcalc.errors import MemcalcError
 from memcalc.estimate import estimate
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traced = commands.add_parser("trace", help="the same by running real model code on a fake GPU (needs torch)")
     traced.add_argument("file", help="a JSON file, or - for standard input")
     commands.add_parser("models", help="the names of the model catalogue")
-    for add in (fit.add, advise.add, sweep.add, compare.add, gpus.add, exercises.add):
+    for add in (fit.add, advise.add, sweep.add, compare.add, gpus.add, exercises.add, room.add):
         add(commands)
     chosen = parser.parse_args(arguments)
     if hasattr(chosen, "run"):

@@ -57,10 +57,11 @@ def gib(size: float) -> float:
 
 
 def count(value: float) -> str:
-    """A number of parameters or tokens: ``count(8030261248) == '8.03B'``, ``count(124439808) == '124M'``."""
-    for factor, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+    """A number of parameters in words, since a B for billions would be read as bytes:
+    ``count(8030261248) == '8.03 billion'``, ``count(124439808) == '124 million'``."""
+    for factor, name in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
         if abs(value) >= factor * 0.9995:
-            return f"{_digits(value / factor)}{name}"
+            return f"{_digits(value / factor)} {name}"
     return f"{value:,.0f}"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import memcalc
 from memcalc import units
-from memcalc.learn.case import Case
+from memcalc.learn.case import Case, Own
 from memcalc.learn.lesson import Bars, Curves, Lesson
 from memcalc.learn.lessons import (
     LESSONS,
@@ -25,6 +25,7 @@ from memcalc.learn.lessons import (
     where,
     worth,
 )
+from memcalc.models import catalogue, portable
 from memcalc.solve.line import through
 from memcalc.ui import batch_view, controls, options
 from memcalc.ui.state import Settings
@@ -328,7 +329,7 @@ def test_what_models_cache_for_each_token() -> None:
     sizes = {
         model: (context.cached(spec), context.unshared(spec))
         for model in ("Llama-2-7B", "Llama-3.1-8B", "falcon-7b", "DeepSeek-V3")
-        if (spec := context.described(context.LESSON.usual(model)))
+        if (spec := context.LESSON.usual(model).spec)
     }
     assert sizes == {
         "Llama-2-7B": (512 * 1024, 512 * 1024),
@@ -418,3 +419,30 @@ def test_what_a_newcomer_asks_in_lessons_1_to_3_is_answered_truly(model: str) ->
 def test_a_billion_is_not_written_like_a_byte() -> None:
     shown = where.show(where.LESSON.usual("Llama-3.1-8B"))
     assert "8.03 billion parameters × 4 B" in [one.how for one in shown.formula]
+    lines = precision.show(precision.LESSON.usual("Llama-3.1-8B")).formula
+    assert "(4 + 4 + 8) B × 8.03 billion" in [one.how for one in lines]
+    assert Case(7 * 10**9, {}).name == "a model of 7.00 billion parameters"
+
+
+def test_what_each_card_keeps_by_hand() -> None:
+    """Adam with 16-bit weights keeps 2 + 2 + (4 + 4 + 4) bytes for each parameter; replicas 2 more: DDP's."""
+    assert (cards.WEIGHT, cards.GRADIENT, cards.STATES, cards.BUCKETS) == (2, 2, 4 + 4 + 4, 2)
+    assert (cards.by_formula("ddp", 1), cards.by_formula("ddp", 8)) == (16, 18)
+
+
+@pytest.mark.parametrize("lesson", EVERY)
+def test_a_model_of_the_readers_own_is_answered_like_the_catalogues(lesson: Lesson) -> None:
+    """The same configuration by its name and brought: the same sentences, but for what the model is called."""
+    known, label = "Llama-3.2-1B", "Brought-1B"
+    own = Own(label, portable.carried({"config": catalogue.find(known).config, "name": label}))
+    pair = lesson.usual(known), lesson.usual(own)
+    assert [one.name for one in pair] == [known, label]
+    for one, other in zip(values_of(lesson, pair[0]), values_of(lesson, pair[1]), strict=True):
+        assert str(lesson.show(other)) == str(lesson.show(one)).replace(known, label)
+        assert str(lesson.links(other)) == str(lesson.links(one)).replace(known, label)
+    for what in (lesson.question, lesson.remember, lesson.fixed):
+        assert str(what(pair[1])) == str(what(pair[0])).replace(known, label)
+    tables = lesson.maps(pair[1]) if lesson.maps else ()
+    for table in tables:
+        if "gpt2" in str(table):  # a table of models
+            assert label in str(table)

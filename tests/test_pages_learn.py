@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from html import unescape
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from opened import opened
 from streamlit.testing.v1 import AppTest
 
+from memcalc.learn.case import Own
 from memcalc.learn.lessons import LESSONS
+from memcalc.models import catalogue, packed, portable
 from memcalc.ui import glossary, learn_page
 
 NUMBERS = range(1, len(LESSONS) + 1)
@@ -141,3 +145,45 @@ def test_the_words_that_a_lesson_needs_are_explained_beside_its_question(number:
     assert len(terms) >= 3
     said = " ".join(one.value for one in page(lesson=str(number)).markdown)
     assert all(glossary.said(glossary.TERMS[term]) in said for term in terms)
+
+
+CONFIG = {**catalogue.find("Llama-3.2-1B").config, "num_hidden_layers": 9}
+OWN = packed.pack(portable.carried({"config": CONFIG, "name": "Nine-Blocks"}))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_brought_model_is_what_the_lesson_is_about(number: int) -> None:
+    test = page(lesson=str(number), step="figure", model="Nine-Blocks", own=OWN)
+    assert not test.exception
+    assert not test.warning
+    lesson = LESSONS[number - 1]
+    own = Own("Nine-Blocks", portable.carried({"config": CONFIG, "name": "Nine-Blocks"}))
+    assert test.radio[0].label == lesson.question(lesson.usual(own)).text
+    assert lesson.show(lesson.usual(own)).headline in " ".join(html(test, "mc-headline"))
+    assert "Llama" not in " ".join(html(test, "mc-headline") + html(test, "mc-remember"))
+
+
+def test_the_rooms_link_brings_the_own_model_along() -> None:
+    """Two models of one name are told apart by a number, which the one alone in the link does not have."""
+    other = packed.pack(portable.carried({"config": {**CONFIG, "num_hidden_layers": 5}, "name": "Nine-Blocks"}))
+    test = page(step="figure", model="Nine-Blocks (2)", own=f"{other}.{OWN}", tokens="512")
+    assert not test.exception
+    nine = html(test, "mc-headline")
+    test.session_state["room"] = True
+    test.run()
+    test.text_input(key="_host").set_value("192.0.2.7:8000").run()
+    (shown,) = [one.proto.body for one in test.get("html") if '<figure class="mc-code"' in one.proto.body]
+    link = unescape(re.findall("<figcaption>(.*?)</figcaption>", shown)[0])
+    said = dict(parse_qsl(urlsplit(link).query))
+    assert said == {"step": "figure", "model": "Nine-Blocks", "own": OWN, "tokens": "512"}
+    assert "<img" in shown  # short enough for a code
+    assert html(page(**said), "mc-headline") == [one.replace("Nine-Blocks (2)", "Nine-Blocks") for one in nine]
+
+
+def test_a_model_that_only_reads_is_named() -> None:
+    config = {"model_type": "bert", "vocab_size": 30522, "hidden_size": 64, "num_hidden_layers": 2,
+              "num_attention_heads": 2, "intermediate_size": 128, "max_position_embeddings": 512,
+              "type_vocab_size": 2, "architectures": ["BertForMaskedLM"]}  # fmt: skip
+    test = page(model="Tiny", own=packed.pack(portable.carried({"config": config, "name": "Tiny"})))
+    assert not test.exception
+    assert any("Tiny only reads" in one.value for one in test.info)

@@ -10,19 +10,32 @@ from typing import Any
 
 import memcalc
 from memcalc import units
+from memcalc.architectures.spec import ModelSpec
 from memcalc.components import COMPONENTS
 from memcalc.components import OVERHEAD as OVERHEAD
 from memcalc.estimate import Estimate
-from memcalc.models import catalogue
+from memcalc.models import describe
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Case:
-    """``model``: a catalogue name, or a number of parameters. ``values``: each variable's value by its key."""
+class Own:
+    """A model that the reader brought: what its list calls it, and the scenario's ``model``, which describes it."""
 
-    model: str | int
+    label: str
+    described: Mapping[str, Any]
+
+
+Model = str | int | Own
+"""What a lesson is about: a name of the catalogue, a number of parameters, or a model of the reader's own."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """``model``, and in ``values`` each variable's value by its key."""
+
+    model: Model
     values: Mapping[str, Any]
 
     def __getitem__(self, key: str) -> Any:
@@ -32,22 +45,44 @@ class Case:
         """The same case with other values."""
         return replace(self, values={**self.values, **values})
 
+    def beside(self, names: Sequence[str]) -> list[Case]:
+        """The same for other models, by name, and then for the reader's where it is none of them."""
+        own = [] if self.sized or self.model in names else [self]
+        return [*(replace(self, model=name) for name in names), *own]
+
     @property
     def name(self) -> str:
-        """What to call the model: ``Llama-3.1-8B``, ``a model of 7.00B parameters``."""
-        return self.model if isinstance(self.model, str) else f"a model of {units.count(self.model)} parameters"
+        """What to call the model: ``Llama-3.1-8B``, ``a model of 7.00 billion parameters``."""
+        if isinstance(self.model, Own):
+            return self.model.label
+        return f"a model of {units.count(self.model)} parameters" if isinstance(self.model, int) else self.model
 
     @property
     def begins(self) -> str:
         """The model's name where a sentence begins."""
-        return self.name if isinstance(self.model, str) else self.name[0].upper() + self.name[1:]
+        return self.name[0].upper() + self.name[1:] if self.sized else self.name
+
+    @property
+    def sized(self) -> bool:
+        """Whether nothing but the model's size is known."""
+        return isinstance(self.model, int)
+
+    @property
+    def described(self) -> Any:
+        """The model as a scenario has it."""
+        if isinstance(self.model, Own):
+            return dict(self.model.described)
+        return {"parameters": self.model} if isinstance(self.model, int) else self.model
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The model's sizes."""
+        return describe(self.described, False).spec
 
     @cached_property
     def longest(self) -> int | None:
         """The most tokens that the model has learned positions for; None where nothing ends there."""
-        if isinstance(self.model, int):
-            return None
-        return catalogue.describe(self.model).spec.longest
+        return None if self.sized else self.spec.longest
 
     def reachable(self, tokens: int) -> int:
         """``tokens``, or as many as the model has positions for."""
@@ -71,8 +106,7 @@ class Case:
         }
 
     def _common(self, batch: int, precision: str) -> Json:
-        model = {"parameters": self.model} if isinstance(self.model, int) else self.model
-        return {"model": model, "batch": batch, "precision": precision}
+        return {"model": self.described, "batch": batch, "precision": precision}
 
 
 def ask(scenario: Mapping[str, Any]) -> Estimate:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from memcalc.learn.case import Case
+from memcalc.learn.case import Case, Model
 
 
 @dataclass(frozen=True)
@@ -190,10 +190,10 @@ class Lesson:
     map_title: str = "Where do the rules hold? A map"
     terms: tuple[str, ...] = ()
 
-    def case(self, model: str | int, states: Mapping[str, Any]) -> Case:
+    def case(self, model: Model, states: Mapping[str, Any]) -> Case:
         """The reader's case: the states of the controls, usual values where there are none."""
         return Case(model, {one.key: one.value(states.get(one.key, one.usual)) for one in self.variables})
 
-    def usual(self, model: str | int) -> Case:
+    def usual(self, model: Model) -> Case:
         """The case that the question is about."""
         return self.case(model, {})

@@ -16,5 +16,9 @@ def address(base: str, page: str, settings: Mapping[str, str]) -> str:
 
 def code(link: str) -> str:
     """The link as a QR code: an SVG picture as a data URI, black on white with the quiet zone of four modules that
-    readers need (ISO/IEC 18004)."""
-    return str(segno.make(link, error="m", micro=False).svg_data_uri(border=4, scale=4, light="#fff", dark="#000"))
+    readers need (ISO/IEC 18004). Empty for a link that is longer than such a code holds, some 2,300 characters."""
+    try:
+        made = segno.make(link, error="m", micro=False)
+    except segno.DataOverflowError:
+        return ""
+    return str(made.svg_data_uri(border=4, scale=4, light="#fff", dark="#000"))

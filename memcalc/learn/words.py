@@ -21,13 +21,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f} %"
 
 
-def many(number: float) -> str:
-    """``8030261248`` as ``8.03 billion``: beside bytes, a B for billions would be read as one of them."""
-    names = {"T": "trillion", "B": "billion", "M": "million", "k": "thousand"}
-    short = units.count(number)
-    return f"{short[:-1]} {names[short[-1]]}" if short[-1] in names else short
-
-
 def times(ratio: float) -> str:
     """``4.31`` as ``4.3 times``."""
     return f"{ratio:.0f} times" if ratio >= 9.95 else f"{ratio:.1f} times"

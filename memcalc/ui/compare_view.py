@@ -29,7 +29,7 @@ MAIN = ("task", "seq_len", "training.method", "inference.prompt_tokens", "infere
 
 
 def model_name(scenario: Mapping[str, Any]) -> str:
-    """``Llama-3.1-8B``, or ``7.00B parameters`` for a size."""
+    """``Llama-3.1-8B``, or ``7.00 billion parameters`` for a size."""
     model = scenario["model"]
     return own_models.name(model) or f"{units.count(model['parameters'])} parameters"
 

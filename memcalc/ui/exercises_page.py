@@ -14,7 +14,7 @@ from memcalc.learn.exercises.check import check, read_as, wanted
 from memcalc.learn.exercises.exercise import FIRST_SEED, LAST_SEED, Task
 from memcalc.learn.exercises.sheet import sheet
 from memcalc.learn.lessons import LESSONS
-from memcalc.ui import carry, frame, glossary, learn_link
+from memcalc.ui import carry, frame, glossary, learn_link, learn_presenter
 from memcalc.ui import exercises_markup as html
 from memcalc.ui import exercises_state as state
 from memcalc.ui.words import plain
@@ -57,7 +57,8 @@ def _nav() -> None:
         st.pills("Exercise", state.numbers(), default="1", required=True, key=state.NUMBER, bind=LINK)
         st.number_input(
             "Numbers", FIRST_SEED, LAST_SEED, FIRST_SEED, 1, key=state.SEED, bind=LINK, width=150,
-            help="Which models, lengths and cards are drawn. The same number gives everybody the same exercises.",
+            help="Which models, lengths and cards are drawn. The same number gives everybody the same exercises; so "
+            "the models are the catalogue’s, and never one of your own.",
         )  # fmt: skip
     st.caption(LEVELS[state.level()])
 
@@ -137,7 +138,10 @@ def _sheets() -> None:
     if not place.open:
         return
     level, seed = state.level(), state.seed()
-    found = learn_link.place(st.context.url, config.get_option("server.address"), "", learn_link.own_address())
+    listens = config.get_option("server.address")
+    with place:
+        own = learn_presenter.room_address() if learn_link.guessing(st.context.url, listens) else None
+    found = learn_link.place(st.context.url, listens, "", own)
     settings = {state.LEVEL: level, state.SEED: str(seed)}
     link = learn_link.address(found.base, "exercises", settings) if found.base else ""
     with place:
@@ -149,3 +153,5 @@ def _sheets() -> None:
             )  # fmt: skip
         if link:
             st.caption(plain(f"The sheet carries this link and its QR code: {link}. {found.note}"))
+        else:
+            st.caption(plain(f"The sheet carries no link. {found.note}"))

@@ -121,7 +121,5 @@ def table(one: Table) -> str:
 
 def picture(uri: str, link: str) -> str:
     """The QR code, and the same link as words: to be read aloud, typed, or copied."""
-    return (
-        f'<figure class="mc-code"><img src="{escape(uri)}" alt="QR code of the link below">'
-        f"<figcaption>{escape(link)}</figcaption></figure>"
-    )
+    shown = f'<img src="{escape(uri)}" alt="QR code of the link below">' if uri else "<p>Too long for a QR code:</p>"
+    return f'<figure class="mc-code">{shown}<figcaption>{escape(link)}</figcaption></figure>'

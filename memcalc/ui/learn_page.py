@@ -7,11 +7,13 @@ from typing import Any, Final, Literal
 import streamlit as st
 
 from memcalc.errors import MemcalcError
-from memcalc.learn.case import Case
+from memcalc.learn.case import Case, Model, Own
 from memcalc.learn.exercises import practising
 from memcalc.learn.lesson import Lesson, Question, Variable
 from memcalc.learn.lessons import LESSONS
 from memcalc.ui import (
+    bring_model,
+    brought,
     carry,
     catalogues,
     controls,
@@ -69,10 +71,10 @@ def show() -> None:
         learn_state.draw()
     number = learn_state.number()
     with bar:
-        model = _model()
+        model, generates = _model()
         learn_presenter.buttons(number, presenting)
     with lesson:
-        _lesson(number, LESSONS[number - 1], model, presenting)
+        _lesson(number, LESSONS[number - 1], model, generates, presenting)
     with notes:
         frame.link_notes(given, allowed, (number, learn_state.step(), model))
     if not presenting:
@@ -86,27 +88,29 @@ def _presenting(given: dict[str, str]) -> bool:
     return given.get(learn_state.PRESENT) == "true"
 
 
-def _model() -> str | int:
-    """The reader's model, behind a button that names it."""
-    said = {name: st.session_state.get(name, st.query_params.get(name)) for name in ("source", "model")}
-    known = said["model"] if said["model"] in catalogues.models() else Settings.model
+def _model() -> tuple[Model, bool]:
+    """The reader's model, behind a button that names it; and whether it writes text."""
+    bring_model.settle()  # before the button is named
+    said = {name: st.session_state.get(name, st.query_params.get(name)) for name in ("source", "model", own_models.KEY)}
+    own, _ = own_models.read(str(said[own_models.KEY] or ""))
+    listed = [*(one.label for one in (brought.held() or own)), *catalogues.models()]
+    known = said["model"] if said["model"] in listed else Settings.model
     named = known if said["source"] != controls.SOURCES[1] else "any size"
-    with st.popover(f"Model: {named}", icon=":material/tune:", key="model-place"):
+    with st.popover(plain(f"Model: {named}"), icon=":material/tune:", key="model-place"):
         states = controls._model()
         complaint = links.size_complaint(states.get("exact") or "")
         if complaint:
             st.warning(plain(complaint), icon=":material/info:")
     chosen = form_controls.base(states)
-    if chosen.own is None:
-        return chosen.model
-    st.caption(plain(f"The lessons have models of the catalogue and of any size: {Settings.model} in place of yours."))
-    return Settings.model
+    model = chosen.model if chosen.own is None else Own(chosen.own.label, chosen.own.model)
+    return model, chosen.generates
 
 
-def _lesson(number: int, lesson: Lesson, model: str | int, presenting: bool) -> None:
+def _lesson(number: int, lesson: Lesson, model: Model, generates: bool, presenting: bool) -> None:
     """The lesson as far as the reader has come."""
-    if not catalogues.generates(model):
-        said = f"The lessons are about models that write text; {model} only reads. Choose another model above."
+    if not generates:
+        name = lesson.usual(model).name
+        said = f"The lessons are about models that write text; {name} only reads. Choose another model above."
         st.info(plain(said), icon=":material/info:")
         return
     step = learn_state.step()
@@ -127,7 +131,7 @@ def _lesson(number: int, lesson: Lesson, model: str | int, presenting: bool) -> 
         st.warning(plain(error.message), icon=":material/info:", title="This lesson has no answer for this model")
 
 
-def _question(number: int, model: str | int, question: Question, step: str, presenting: bool) -> None:
+def _question(number: int, model: Model, question: Question, step: str, presenting: bool) -> None:
     """The question, and what becomes of the answer. A room answers by raising hands; a reader by a click."""
     if presenting:
         if step == "question":
@@ -135,7 +139,7 @@ def _question(number: int, model: str | int, question: Question, step: str, pres
         else:
             st.html(html.verdict(question, None))
         return
-    name = learn_state.name_of(number, model)
+    name = learn_state.name_of(number, LESSONS[number - 1].usual(model).name)
     answered = learn_state.answers().get(name)
     key = f"answer-{name}"
     st.radio(
@@ -155,7 +159,7 @@ def _answered(name: str, key: str) -> None:
 
 
 @st.fragment
-def _figure(number: int, model: str | int, presenting: bool, step: str) -> None:
+def _figure(number: int, model: Model, presenting: bool, step: str) -> None:
     """The variable, the figure, the formula, the rules: all that a slider changes, and nothing else."""
     lesson = LESSONS[number - 1]
     if presenting and step == "remember":

@@ -11,7 +11,8 @@ from streamlit import config
 from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.learn.lessons import LESSONS
-from memcalc.ui import controls, learn_link, learn_markup, learn_state, markup
+from memcalc.ui import brought, controls, learn_link, learn_markup, learn_state, markup, own_models
+from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
 
 SCALE: Final = 1.5
@@ -19,6 +20,7 @@ SCALE: Final = 1.5
 MODEL_KEYS: Final = {"source": controls.SOURCES[0], "model": "Llama-3.1-8B", "size": "7B", "exact": ""}
 """What decides about the model in a link, and what may be left out of it."""
 _HOST: Final = "_host"
+_ADDRESS: Final = "_room-address"
 
 
 @lru_cache(maxsize=1)
@@ -61,17 +63,44 @@ def _link(number: int) -> None:
         return
     with place:
         shown = st.container()
+        listens = config.get_option("server.address")
+        own = room_address() if learn_link.guessing(st.context.url, listens) else None
         typed = st.text_input("Address of this server, if it is another", key=_HOST, placeholder="192.168.1.7:8501",
                               max_chars=260)  # fmt: skip
-        listens = config.get_option("server.address")
-        found = learn_link.place(st.context.url, listens, typed or "", learn_link.own_address())
+        found = learn_link.place(st.context.url, listens, typed or "", own)
         with shown:
             if not found.base:
                 st.warning(plain(found.note), icon=":material/link_off:")
                 return
             link = learn_link.address(found.base, "learn", settings(number))
             st.html(learn_markup.picture(learn_link.code(link), link))
-            st.caption(plain(found.note))
+            st.caption(plain(" ".join(filter(None, (found.note, _unlinked())))))
+
+
+def room_address() -> learn_link.Address | None:
+    """The address of this machine that students are to use: where it has several, the teacher chooses."""
+    known = {one.label: one for one in learn_link.addresses()}
+    if len(known) < 2:
+        return next(iter(known.values()), None)
+    chosen = st.selectbox(
+        "This machine has several addresses", list(known), key=_ADDRESS,
+        help="Choose the one in the network that the students are in, most often the Wi-Fi.",
+    )  # fmt: skip
+    return known.get(str(chosen))
+
+
+def _unlinked() -> str:
+    """Where the link cannot bring the model along, a sentence about it."""
+    own = _own()
+    if own is None or own.linked:
+        return ""
+    return f"{own.label} is too large for a link: students see {Settings.model}."
+
+
+def _own() -> own_models.Own | None:
+    """The brought model that the lesson is about, if it is one."""
+    held = st.session_state
+    return brought.find(held.get("model")) if held.get("source", controls.SOURCES[0]) == controls.SOURCES[0] else None
 
 
 def settings(number: int) -> dict[str, str]:
@@ -81,6 +110,12 @@ def settings(number: int) -> dict[str, str]:
     source = held.get("source", controls.SOURCES[0])
     keys = ("source", "model") if source == controls.SOURCES[0] else ("source", "size", "exact")
     said |= {key: str(held[key]) for key in keys if key in held}
+    own = _own()
+    if own is not None:
+        # Alone in the link, it may be called otherwise than among others of the same name.
+        (alone,) = own_models.labelled((own.text,))
+        said["model"] = alone.label if own.linked else str(Settings.model)
+        said |= {own_models.KEY: own.text} if own.linked else {}
     if learn_state.step() != "question":
         lesson = LESSONS[number - 1]
         for one in lesson.variables:

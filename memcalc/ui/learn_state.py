@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
@@ -43,7 +43,7 @@ def answers() -> dict[str, int]:
     return held
 
 
-def name_of(lesson: int, model: Any) -> str:
+def name_of(lesson: int, model: str) -> str:
     """What an answer is kept under: another model may have another right answer."""
     return f"{lesson} {model}"
 

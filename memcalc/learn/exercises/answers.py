@@ -99,7 +99,7 @@ def example(asked: Asked) -> str:
     """How an answer may be written; never the answer itself."""
     return {
         "size": "1.5 GiB, 800 MB or 2e9 bytes",
-        "number": "4.25" if asked.unit.startswith("bits") else "3.5M or 3500000",
+        "number": "4.25" if asked.unit.startswith("bits") else "3.5 million or 3500000",
         "whole": "12",
         "percent": "42 %",
         "choice": "one of the choices",
@@ -107,7 +107,7 @@ def example(asked: Asked) -> str:
 
 
 def shown(asked: Asked, value: float) -> str:
-    """An answer for a reader: ``15.0 GiB (16.1 GB)``, ``6.82M parameters``, ``4.5 bits``, ``90 %``."""
+    """An answer for a reader: ``15.0 GiB (16.1 GB)``, ``6.82 million parameters``, ``4.5 bits``, ``90 %``."""
     if asked.kind == "size":
         return units.both(value)
     if asked.kind == "choice":

@@ -45,7 +45,7 @@ class Asked:
 @dataclass(frozen=True)
 class Step:
     """One line of the solution: what it is, its formula in words, the same in today's figures (arithmetic that can be
-    checked: ``8.03B × 2 B``), what it comes to. ``total``: what was asked."""
+    checked: ``8.03 billion × 2 B``), what it comes to. ``total``: what was asked."""
 
     name: str
     formula: str

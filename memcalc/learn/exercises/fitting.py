@@ -11,7 +11,6 @@ from memcalc.learn.case import Case, Json, ask
 from memcalc.learn.exercises.exercise import Asked, Draw, Exercise, Slip, Step, Task, amount, exact
 from memcalc.learn.exercises.parameters import BYTES
 from memcalc.learn.lesson import Link
-from memcalc.learn.lessons import context
 from memcalc.learn.lessons.variables import dashboard
 from memcalc.scenario import Scenario
 from memcalc.solve.largest import largest
@@ -128,7 +127,7 @@ def served(draw: Draw) -> Task:
     gpu = draw.pick("card", ("24GB", "48GB"))
     scenario = on(case.infer(2048, new=128, runtime="vllm", max_model_len=8192), gpu)
     found: dict[str, Any] = ask(scenario).runtime or {}
-    spec = context.described(case)
+    spec = case.spec
     one = 2 * spec.layers * spec.kv_heads * spec.head_dim * 2
     graphs = found["cuda_graphs"] if found.get("cuda_graphs_in_budget") else 0
     taken = found["activation"] + found["non_torch"] + graphs

@@ -11,7 +11,6 @@ from memcalc.learn.exercises.exercise import Asked, Draw, Exercise, Slip, Step, 
 from memcalc.learn.exercises.parameters import GIB
 from memcalc.learn.exercises.texts import FP32, LARGE_VOCABULARY
 from memcalc.learn.lesson import Link
-from memcalc.learn.lessons import context
 from memcalc.learn.lessons.variables import PRECISIONS, dashboard
 from memcalc.learn.words import LABELS, PHASES
 
@@ -109,7 +108,7 @@ def logits(draw: Draw) -> Task:
     case = Case(draw.pick("model", LARGE_VOCABULARY), {})
     tokens, batch = draw.pick("tokens", (2048, 4096, 8192)), draw.pick("batch", (1, 2, 4))
     scenario = case.train(tokens, batch)
-    spec = context.described(case)
+    spec = case.spec
     hand = batch * tokens * spec.vocab * FP32
     run = memcalc.timeline({**scenario, "training": {"optimizer": "sgd"}}, False)
     found = next(one for one in run.tensors if one.shape[-1:] == (spec.vocab,) and one.format == "fp32")

@@ -95,7 +95,7 @@ def cache(draw: Draw) -> Task:
     case = Case(draw.pick("model", GROUPED), {})
     tokens, batch = draw.pick("tokens", (32768, 32768, 16384)), draw.pick("batch", (1, 2, 4))
     scenario = case.infer(tokens, batch)
-    found, spec = ask(scenario), context.described(case)
+    found, spec = ask(scenario), case.spec
     layers, heads, size = spec.layers, spec.kv_heads, spec.head_dim
     one = 2 * layers * heads * size * BF16
     hand = one * tokens * batch
@@ -133,7 +133,7 @@ def checkpointing(draw: Draw) -> Task:
     case = Case(draw.pick("model", LARGE_VOCABULARY), {})
     tokens, batch = draw.pick("tokens", (2048, 4096)), draw.pick("batch", (1, 2, 4))
     scenario = case.train(tokens, batch, "bf16", checkpointing="full")
-    found, spec = ask(scenario), context.described(case)
+    found, spec = ask(scenario), case.spec
     inputs = spec.layers * batch * tokens * spec.hidden * BF16
     logits = batch * tokens * spec.vocab * FP32
     without = ask(case.train(tokens, batch, "bf16")).component_peak["activations"]
@@ -175,7 +175,7 @@ def scores(draw: Draw) -> Task:
     tokens = draw.pick("tokens", (2048, 4096))
     eager, flash = (context.training(case, tokens, one) for one in ("eager", "flash"))
     found = ask(eager).component_peak["activations"] - ask(flash).component_peak["activations"]
-    spec, each = context.described(case), 6
+    spec, each = case.spec, 6
     hand = spec.layers * spec.heads * tokens * tokens * each
     return Task(
         f"{case.name} is trained in bf16 on one text of {tokens:,} tokens with eager attention, which writes down a "

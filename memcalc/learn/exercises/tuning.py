@@ -10,7 +10,6 @@ from memcalc.learn.case import Case, ask
 from memcalc.learn.exercises.exercise import Asked, Draw, Exercise, Slip, Step, Task, amount
 from memcalc.learn.exercises.parameters import GIB, SHORT
 from memcalc.learn.lesson import Link
-from memcalc.learn.lessons import context
 from memcalc.learn.lessons.variables import dashboard
 
 BF16: Final = 2
@@ -47,7 +46,7 @@ def adapters(draw: Draw) -> Task:
     case = Case(draw.pick("model", ADAPTED), {})
     rank = draw.pick("rank", RANKS)
     scenario = case.train(SHORT, precision="bf16", method="lora", lora={"r": rank})
-    found, spec = ask(scenario), context.described(case)
+    found, spec = ask(scenario), case.spec
     wide, narrow = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
     query, value = rank * (spec.hidden + wide), rank * (spec.hidden + narrow)
     hand = spec.layers * (query + value)
@@ -118,7 +117,7 @@ def beside(draw: Draw) -> Task:
 def _kept(case: Case) -> tuple[int, int]:
     """(parameters in the blocks' matrices, which are quantised; the rest, which stays in 16 bits): embedding, output
     layer and norms."""
-    spec, total = context.described(case), ask(case.infer(SHORT)).parameters["total"]
+    spec, total = case.spec, ask(case.infer(SHORT)).parameters["total"]
     rest = (1 if spec.tied else 2) * spec.vocab * spec.hidden + (2 * spec.layers + 1) * spec.hidden
     return total - rest, rest
 

@@ -178,7 +178,7 @@ def maps(case: Case) -> tuple[Table, ...]:
         _used(f"Inference against training at batch {batch}, by optimizer", "optimizer",
               [(name, [used_share(case, batch, of, optimizer=name) for of in PARTS]) for name in OPTIMIZER.values]),
         _used(f"Inference against training at batch {batch}, by model", "model",
-              [(name, [used_share(Case(name, case.values), batch, of) for of in PARTS]) for name in MODELS]),
+              [(one.name, [used_share(one, batch, of) for of in PARTS]) for one in case.beside(MODELS)]),
     )  # fmt: skip
 
 

@@ -16,11 +16,11 @@ CARDS: Final = Variable(
 )  # fmt: skip
 WAYS: Final = {"ddp": "replicas (DDP)", "zero1": "ZeRO 1", "zero2": "ZeRO 2", "zero3": "ZeRO 3"}
 WEIGHT, GRADIENT, STATES = 2, 2, 12
+"""Bytes for each parameter with Adam, 16-bit weights and a 32-bit copy: Rajbhandari et al., "ZeRO" (arXiv 1910.02054),
+section 3.1 (K = 12)."""
 BUCKETS: Final = 2
 """Bytes for each parameter that torch's DDP keeps besides: its buckets of gradients (torch/csrc/distributed/c10d/
 reducer.cpp, without gradient_as_bucket_view)."""
-"""Bytes for each parameter with Adam, 16-bit weights and a 32-bit copy: Rajbhandari et al., "ZeRO" (arXiv 1910.02054),
-section 3.1 (K = 12)."""
 STAGES: Final = {
     "zero1": "Stage 1 divides the optimizer states: 2 + 2 + 12 ÷ N bytes for each parameter",
     "zero2": "Stage 2 divides the gradients too: 2 + (2 + 12) ÷ N",

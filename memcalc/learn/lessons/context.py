@@ -7,12 +7,10 @@ from typing import Final
 from memcalc import units
 from memcalc.architectures.latent import LatentSpec
 from memcalc.architectures.spec import ModelSpec
-from memcalc.errors import MemcalcError
 from memcalc.learn.case import Case, Json, ask, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import PRECISIONS, dashboard
 from memcalc.learn.words import each, nearest, times
-from memcalc.models import describe
 
 CONTEXT: Final = Variable(
     "context", "Tokens of text", tuple(2**power for power in range(9, 18)), 8192,
@@ -36,11 +34,6 @@ def training(case: Case, tokens: int, attention: str = "flash") -> Json:
 
 def inference(case: Case, tokens: int) -> Json:
     return case.infer(tokens)
-
-
-def described(case: Case) -> ModelSpec:
-    """The model's sizes."""
-    return describe({"parameters": case.model} if isinstance(case.model, int) else case.model).spec
 
 
 def cached(spec: ModelSpec) -> int:
@@ -81,7 +74,7 @@ def question(case: Case) -> Question:
 def show(case: Case) -> Shown:
     tokens = case.reachable(case["context"])
     xs = [one for one in CONTEXT.values if case.reachable(one) == one]
-    spec = described(case)
+    spec = case.spec
     lines = {
         "training, eager": swept(training(case, 1, "eager"), seq_len=xs),
         "training, flash": swept(training(case, 1), seq_len=xs),
@@ -144,7 +137,7 @@ def _rules(case: Case, spec: ModelSpec) -> tuple[Rule, ...]:
 
 
 def remember(case: Case) -> tuple[str, ...]:
-    spec = described(case)
+    spec = case.spec
     return (
         "Eager attention keeps a score for every pair of tokens: it grows with the square of the text. Flash attention "
         "keeps none of them, and gives the same result.",
@@ -158,13 +151,9 @@ def remember(case: Case) -> tuple[str, ...]:
 def maps(case: Case) -> tuple[Table, ...]:
     """How models share their cache."""
     rows = []
-    for name in dict.fromkeys((*MODELS, *([case.model] if isinstance(case.model, str) else []))):
-        try:
-            spec = described(Case(name, case.values))
-        except MemcalcError:
-            continue  # not in this catalogue
-        kind = _kind(spec)
-        rows.append((name, kind, f"{spec.heads}", units.binary(cached(spec)), units.binary(unshared(spec)),
+    for one in case.beside(MODELS):
+        spec = one.spec
+        rows.append((one.name, _kind(spec), f"{spec.heads}", units.binary(cached(spec)), units.binary(unshared(spec)),
                      each(unshared(spec) / cached(spec)), units.binary(cached(spec) * 32768)))  # fmt: skip
     return (
         Table("The cache of other models, in 16 bits",

@@ -31,6 +31,7 @@ RULES: Final = {
     "4 bits halve it once more": ("infer", "int8", "nf4"),
 }
 """Each says that the second format needs half of what the first needs."""
+MODELS: Final = ("gpt2", "Llama-3.2-1B", "Llama-3.1-8B", "Qwen2.5-32B", "Llama-3.1-70B")
 EDGES: Final = (0.60, 0.85, 1.0)
 CHOICES: Final = ("about half", "about three quarters", "nearly as much", "as much or more")
 
@@ -110,7 +111,7 @@ def _formula(case: Case, name: str) -> tuple[Term, ...]:
         count = found.parameters["trainable"]
         sizes = [found.component_peak[part] / count for part in ("weights", "gradients", "optimizer")]
         terms.append(
-            Term("training, lasting", f"{' + '.join(map(each, sizes))} B × {units.count(count)}",
+            Term("training, lasting", f"({' + '.join(map(each, sizes))}) B × {units.count(count)}",
                  units.binary(found.persistent))
         )  # fmt: skip
         terms.append(Term("training, activations", "at their highest", units.binary(
@@ -153,14 +154,14 @@ def remember(case: Case) -> tuple[str, ...]:
 
 def maps(case: Case) -> tuple[Table, ...]:
     """Which rule is true for which model."""
-    models = ("gpt2", "Llama-3.2-1B", "Llama-3.1-8B", "Qwen2.5-32B", "Llama-3.1-70B")
+    cases = case.beside(MODELS)
     rows: list[tuple[str, ...]] = []
     marked: dict[tuple[int, int], str] = {}
     for i, (text, claim) in enumerate(RULES.items()):
         cells = [text]
-        for model in models:
+        for one in cases:
             try:
-                ratio = share(Case(model, case.values), *claim)
+                ratio = share(one, *claim)
             except MemcalcError:
                 cells.append("–")  # no program for this model in this format
                 continue
@@ -168,7 +169,8 @@ def maps(case: Case) -> tuple[Table, ...]:
                 marked[i, len(cells)] = "true"
             cells.append(percent(ratio))
         rows.append(tuple(cells))
-    return (Table("What remains, by model; marked where it is half", ("rule", *models), tuple(rows), marked),)
+    names = [one.name for one in cases]
+    return (Table("What remains, by model; marked where it is half", ("rule", *names), tuple(rows), marked),)
 
 
 def fixed(case: Case) -> str:

@@ -163,8 +163,8 @@ def _lengths(case: Case) -> Table:
 
 
 def _models(case: Case) -> Table:
-    names = list(dict.fromkeys((*MODELS, *([case.model] if isinstance(case.model, str) else []))))
-    return _table("By model", "model", names, ["saving"], [[_saving(Case(name, case.values))] for name in names])
+    cases = case.beside(MODELS)
+    return _table("By model", "model", [one.name for one in cases], ["saving"], [[_saving(one)] for one in cases])
 
 
 def _table(caption: str, corner: str, down: list[str], across: list[str], shares: list[list[float | None]]) -> Table:

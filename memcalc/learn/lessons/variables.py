@@ -48,6 +48,6 @@ def dashboard(case: Case, **settings: object) -> dict[str, str]:
         "batch": 1, "seq": 1024, "precision": "bf16-mixed", "optimizer": "adamw", "method": "Full",
         "checkpointing": "false", "infer": "bf16", "new": 128,
     }  # fmt: skip
-    model = {"source": "Any size", "exact": case.model} if isinstance(case.model, int) else {
-        "source": "Known model", "model": case.model}  # fmt: skip
+    model = {"source": "Any size", "exact": case.model} if case.sized else {
+        "source": "Known model", "model": case.name}  # fmt: skip
     return {name: str(value) for name, value in {**model, **usual, **settings}.items()}

@@ -8,7 +8,7 @@ from memcalc.estimate import Estimate
 from memcalc.learn.case import OVERHEAD, Case, ask, device, parts
 from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term
 from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, TRAINED_IN, dashboard
-from memcalc.learn.words import LABELS, PHASES, each, listed, many, nearest, percent
+from memcalc.learn.words import LABELS, PHASES, each, listed, nearest, percent
 
 RULE = "16 bytes per parameter"
 CLAIMED = 16
@@ -44,13 +44,13 @@ def question(case: Case) -> Question:
         nearest(whole, CHOICES),
         f"{each(whole)} bytes: {share[0]} for the weight, {share[1]} for its gradient, {share[2]} for the optimizer's "
         "two running averages, of the gradients and of their squares. "
-        f"{many(trained)} parameters take {units.binary(found.persistent)} that way.",
+        f"{units.count(trained)} parameters take {units.binary(found.persistent)} that way.",
     )
 
 
 def _size_of(case: Case, parameters: int) -> str:
     """The size, for a reader who does not know the model; a model that is only a size has it in its name."""
-    return f", a model of {many(parameters)} parameters," if isinstance(case.model, str) else ""
+    return "" if case.sized else f", a model of {units.count(parameters)} parameters,"
 
 
 def show(case: Case) -> Shown:
@@ -80,7 +80,7 @@ def _formula(case: Case, found: Estimate) -> tuple[Term, ...]:
             continue
         how = ""
         if name in PER_PARAMETER:
-            how = f"{many(trained)} parameters × {each(size / trained)} B"
+            how = f"{units.count(trained)} parameters × {each(size / trained)} B"
         elif name == "activations":
             token, copies = activations(case, found)
             how = f"{_tokens(found):,} tokens × {units.binary(token)}"

@@ -114,11 +114,13 @@ def remember(case: Case) -> tuple[str, ...]:
 
 def maps(case: Case) -> tuple[Table, ...]:
     """Where the rule is true: over precision and optimizer, over the batch, over models."""
+    cases = case.beside(MODELS)
     return (
         _table("By precision and optimizer", "training in", TRAINED_IN.values, OPTIMIZER.values,
                [[_worth(case, 1, row, column) for column in OPTIMIZER.values] for row in TRAINED_IN.values]),
-        _table("By model and batch", "model", MODELS, tuple(f"batch {one}" for one in SEQUENCES.values),
-               [[_worth(Case(name, case.values), one) for one in SEQUENCES.values] for name in MODELS]),
+        _table("By model and batch", "model", tuple(one.name for one in cases),
+               tuple(f"batch {one}" for one in SEQUENCES.values),
+               [[_worth(one, batch) for batch in SEQUENCES.values] for one in cases]),
     )  # fmt: skip
 
 
