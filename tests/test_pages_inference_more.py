@@ -106,6 +106,16 @@ def test_the_curves_are_the_cache() -> None:
     assert found.room > 4 * 2176 * 131072
 
 
+def test_without_any_room_the_whole_curve_stays_in_sight() -> None:
+    """Weights alone are more than a card of 8 GB holds: 128 KiB a token at 131,072 tokens are 16 GiB."""
+    scenario = {**LLAMA, "hardware": {"gpu": "8GB"}}
+    found = curves(scenario, memcalc.estimate(scenario).as_dict())
+    assert found is not None
+    assert found.room == 0
+    assert inference_more.figure(found, "context", "8 GB card")["layout"]["yaxis"]["range"][1] > 16
+    assert inference_more.context_words(found, "8 GB card").endswith("The 8 GB card has no room for a cache.")
+
+
 def test_a_window_bends_the_curve() -> None:
     scenario = {**LLAMA, "model": "Gemma-3-1B"}
     found = curves(scenario, memcalc.estimate(scenario).as_dict())

@@ -146,7 +146,7 @@ def _capacity(
     """The card's line, left out where it would strike through a bar's name, and its label: what is free on the card,
     and all of it where others hold some."""
     at = units.gib(capacity)
-    right = at > axis * 0.6
+    share = at / axis
     middles = [y for _, _, y in places]
     spans = [(TOP - 10, TOP + 4), *((y - BAR // 2 - 3, y + BAR // 2 + GAP - 3) for y in middles)]
     # Mid-grey for exported pictures; on the page the style sheet gives it the text's own colour.
@@ -160,7 +160,8 @@ def _capacity(
         TOP // 2 - 4,
         x=at,
         xref="x",
-        xanchor="right" if right else "left",
+        # On a phone it takes two thirds of the width: which it always has from the line on, around it, or up to it.
+        xanchor="left" if share < 1 / 3 else "right" if share > 2 / 3 else "center",
     )
     return lines, [label]
 

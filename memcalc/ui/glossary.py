@@ -37,7 +37,7 @@ def listing() -> str:
 
 def _entry(one: Term) -> str:
     formula = f'<p class="mc-formula">{escape(one.formula)}</p>' if one.formula else ""
-    lesson = f'<a href="learn?lesson={one.lesson}">Lesson {one.lesson}</a>' if one.lesson else ""
+    lesson = f'<a href="learn?lesson={one.lesson}">Lesson&nbsp;{one.lesson}</a>' if one.lesson else ""
     anchor = one.name.casefold().replace(" ", "-")
     return f'<dt id="{anchor}">{escape(one.name)}</dt><dd><p>{escape(one.sentence)} {lesson}</p>{formula}</dd>'
 

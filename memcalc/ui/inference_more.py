@@ -127,6 +127,8 @@ def _end(xs: tuple[int, ...], ys: tuple[int, ...], room: int) -> int:
 def _fits(found: Curves, end: int, last: int, what: str, card: str) -> str:
     if found.room is None:
         return ""
+    if found.room <= 0:
+        return f" The {card} has no room for a cache."
     more = " and more" if end >= last else ""
     return f" The {card} has room for {units.binary(found.room)} of it: up to {end:,} {what}{more}."
 
@@ -166,7 +168,8 @@ def figure(found: Curves, which: str, card: str) -> dict[str, Any]:
     shapes, notes = [], []
     if found.room is not None:
         level = units.gib(found.room)
-        top = min(top, max(3 * level, units.gib(ys[xs.index(now)]) * 1.2, 0.1))
+        if level > 0:  # without any room the whole curve says more than its beginning
+            top = min(top, max(3 * level, units.gib(ys[xs.index(now)]) * 1.2, 0.1))
         shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level,
                        "line": {"color": LINE, "width": 3, "dash": "dash"}})  # fmt: skip
         # The label stands where the curve does not: on the right of a steep one, on the left of a flat one.
