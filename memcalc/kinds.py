@@ -1,4 +1,5 @@
-"""What makes no sense for a kind of model: settings of text generation for models that read everything at once."""
+"""What makes sense for a kind of model: generation for models that write text, one pass for those that only read, and
+the lengths that each kind has."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from dataclasses import replace
 
 from memcalc.architectures.encoder import EncoderSpec
 from memcalc.architectures.images import ImageSpec
+from memcalc.architectures.seq2seq import Seq2SeqSpec
 from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.scenario import SERVERS, Inference, Scenario
@@ -14,10 +16,19 @@ SMALLEST, LARGEST = 32, 8192
 """Pixels a side: less than 32 leaves nothing to the last stage."""
 
 READS = "the model reads all tokens at once and writes none"
+TARGET = 128
+"""Tokens of a decoder's sequence, where the scenario does not say [the contract's default]."""
 
 
 def fitted(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scenario:
     """``scenario`` as it applies to the kind of model that ``spec`` is; what cannot be is refused by name."""
+    if isinstance(spec, Seq2SeqSpec):
+        if scenario.image_size is not None:
+            scenario = _without_pictures(scenario, assumptions)
+        return _two_sided(scenario, spec, assumptions)
+    if scenario.target_len is not None:
+        assumptions.append("target_len is ignored: it applies to models with an encoder and a decoder")
+        scenario = replace(scenario, target_len=None)
     if spec.generates:
         return scenario if scenario.image_size is None else _without_pictures(scenario, assumptions)
     if spec.sees:
@@ -25,15 +36,16 @@ def fitted(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scena
     if scenario.image_size is not None:
         scenario = _without_pictures(scenario, assumptions)
     if scenario.task == "train":
-        _check_training(scenario, spec)
+        _check_training(scenario)
+        if isinstance(spec, EncoderSpec) and spec.head == "none":
+            raise ScenarioError(
+                "the bare model has no loss to train on: name a head in the configuration's architectures",
+                "task",
+                ["infer"],
+            )
         return scenario
     inference = scenario.inference
-    if inference.runtime in SERVERS:
-        raise ScenarioError(
-            f"{inference.runtime} has no program for this model here: {READS}, so there is no cache to serve from",
-            "inference.runtime",
-            ["forward"],
-        )
+    _check_runtime(inference, f"{READS}, so there is no cache to serve from", ["forward"])
     assumptions.append(
         f"{READS}: inference is one forward pass of prompt_tokens; new_tokens, kv_cache, beams and logits do not apply"
     )
@@ -61,7 +73,7 @@ def _pictures(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Sc
     if scenario.task == "train":
         if scenario.seq_len is not None:
             assumptions.append("seq_len is ignored: a picture's size is image_size")
-        _check_training(scenario, spec)
+        _check_training(scenario)
         _check_pictures(scenario)
         return replace(scenario, seq_len=1)
     inference = scenario.inference
@@ -82,14 +94,15 @@ def _check_pictures(scenario: Scenario) -> None:
         )
 
 
-def _check_training(scenario: Scenario, spec: ModelSpec) -> None:
-    settings = scenario.training
-    if isinstance(spec, EncoderSpec) and spec.head == "none":
+def _check_runtime(inference: Inference, why: str, choices: list[str]) -> None:
+    if inference.runtime in SERVERS:
         raise ScenarioError(
-            "the bare model has no loss to train on: name a head in the configuration's architectures",
-            "task",
-            ["infer"],
+            f"{inference.runtime} has no program for this model here: {why}", "inference.runtime", choices
         )
+
+
+def _check_training(scenario: Scenario) -> None:
+    settings = scenario.training
     for name, value, usual in (("loss", settings.loss, "standard"), ("liger", settings.liger, False)):
         if value != usual:
             raise ScenarioError(
@@ -97,3 +110,36 @@ def _check_training(scenario: Scenario, spec: ModelSpec) -> None:
                 f"training.{name}",
                 [usual],
             )
+
+
+def _two_sided(scenario: Scenario, spec: Seq2SeqSpec, assumptions: list[str]) -> Scenario:
+    """An encoder-decoder: the encoder's tokens are the scenario's length (or prompt), the decoder's its target."""
+    count = spec.encoder_layers
+    assumptions.append(f"blocks 1–{count} are the encoder's, {count + 1}–{count + spec.layers} the decoder's")
+    inference = scenario.inference
+    passes = scenario.task == "train" or inference.runtime == "forward"
+    if scenario.task == "train":
+        _check_training(scenario)
+    else:
+        _check_runtime(inference, "it serves decoders here, not encoders with decoders", ["transformers", "forward"])
+        if inference.kv_cache != "same":
+            raise ScenarioError(
+                "caches of other formats were followed for decoders only", "inference.kv_cache", ["same"]
+            )
+    if not passes:
+        if scenario.target_len is not None:
+            assumptions.append("target_len is ignored: a generation's length is inference.new_tokens")
+        _reach(inference.new_tokens, spec, "inference.new_tokens")
+        return replace(scenario, target_len=None, inference=replace(inference, logits="last"))
+    target = scenario.target_len or min(TARGET, spec.max_targets)
+    _reach(target, spec, "target_len")
+    if scenario.task == "infer":
+        scenario = replace(scenario, inference=replace(inference, new_tokens=0, logits="all"))
+    return replace(scenario, target_len=target)
+
+
+def _reach(tokens: int, spec: Seq2SeqSpec, field: str) -> None:
+    if tokens > spec.max_targets:
+        raise ScenarioError(
+            f"the decoder has learned positions for {spec.max_targets:,} tokens, {tokens:,} are asked for", field
+        )

@@ -13,9 +13,11 @@ from memcalc.architectures.layers import Base, Lora, Maker
 from memcalc.architectures.program import Program
 from memcalc.architectures.programs import PROGRAMS
 from memcalc.architectures.run import Run
+from memcalc.architectures.seq2seq import Seq2Seq, Seq2SeqSpec
 from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.formats import Format
+from memcalc.inference import two_sided
 from memcalc.inference.generate import forward_stages, generation_stages
 from memcalc.models import ModelDescription, describe
 from memcalc.parallel import fsdp2, strategy, tensor
@@ -151,6 +153,7 @@ class Question:
             compute=self.precision.weights,
             split=scenario.parallel.tensor if scenario.parallel.sequence else 1,
             side=scenario.image_size or 0,
+            target=scenario.target_len or 0,
         )
         if training:
             tape = Tape(one_sequence, one_token)
@@ -162,8 +165,10 @@ class Question:
         base = {"weights": weight_bytes(program), "temporary": scratch_bytes(program.parameters)}
         if scenario.inference.runtime == "forward":
             return forward_stages(program, run, base, one_sequence, one_token)
-        assert isinstance(program, Decoder)
         store, beams = scenario.inference.kv_cache, scenario.inference.beams
+        if isinstance(program, Seq2Seq):
+            return two_sided.generation_stages(program, run, base, length, new_tokens, one_sequence, beams)
+        assert isinstance(program, Decoder)
         run = replace(run, batch=batch * beams, beams=beams)
         return generation_stages(program, run, base, length, new_tokens, one_sequence and beams == 1, one_token, store)
 
@@ -220,7 +225,8 @@ def _lengths(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Sce
         longest, field = length, "seq_len"
     else:
         inference = scenario.inference
-        more = max(inference.new_tokens - 1, 0) if inference.runtime == "transformers" else 0
+        shares = inference.runtime == "transformers" and not isinstance(spec, Seq2SeqSpec)
+        more = max(inference.new_tokens - 1, 0) if shares else 0  # of one row of positions
         prompt = inference.prompt_tokens or max(1, min(DEFAULT_LENGTH, limit - more))
         scenario = replace(scenario, inference=replace(inference, prompt_tokens=prompt))
         longest, field = prompt + more, "inference.prompt_tokens"
@@ -231,7 +237,7 @@ def _lengths(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Sce
             )
         assumptions.append(
             f"{longest:,} tokens are more than the {limit:,} positions the configuration was made for: "
-            "rotary positions are extended as they are"
+            "positions that are not learned are extended as they are"
         )
     return scenario
 
@@ -244,7 +250,7 @@ def _attention_notes(question: Question) -> list[str]:
     precision = question.precision
     fmt = precision.autocast or precision.weights
     grouped = spec.kv_heads != spec.heads
-    masked = scenario.attention_mask == "padded"
+    masked = scenario.attention_mask == "padded" or spec.always_masked
     call = AttentionCall(scenario.attention, question.capability)
     kernel = chosen_kernel(fmt, spec.head_dim, grouped and not masked, masked, call)
     if scenario.attention == "sdpa":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 CATALOGUE = ROOT / "memcalc" / "data" / "models.json"
 PUBLISHED = ROOT / "tests" / "data" / "parameters.csv"
 
@@ -25,10 +26,14 @@ def count(config: dict[str, Any]) -> int:
     import torch
     import transformers
 
+    from memcalc.trace.build import head_apart
+
     config_class = type(transformers.AutoConfig.for_model(config["model_type"]))
     with torch.device("meta"):
         model = getattr(transformers, config["architectures"][0])(config_class.from_dict(dict(config)))
-    model.tie_weights()
+        model.tie_weights()
+        if config.get("tie_word_embeddings") is False:
+            head_apart(model)  # T5's configuration class ties it all the same
     return sum({id(p): p.numel() for p in model.parameters()}.values())
 
 

@@ -26,6 +26,7 @@ from tests import (
     trace_cases_families,
     trace_cases_pictures,
     trace_cases_recurrent,
+    trace_cases_seq2seq,
     trace_cases_settings,
     trace_cases_variants,
 )
@@ -40,6 +41,7 @@ RECORDS = {
     DATA / "traces_families.json": trace_cases_families.CASES,
     DATA / "traces_encoders.json": trace_cases_encoders.CASES,
     DATA / "traces_pictures.json": trace_cases_pictures.CASES,
+    DATA / "traces_seq2seq.json": trace_cases_seq2seq.CASES,
 }
 
 

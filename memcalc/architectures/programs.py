@@ -36,6 +36,7 @@ from memcalc.architectures.resnet import ResNet
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
+from memcalc.architectures.t5 import T5
 from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 
 PROGRAMS: dict[str, type[Program]] = {
@@ -87,4 +88,5 @@ PROGRAMS: dict[str, type[Program]] = {
     "distilbert": DistilBert,
     "resnet": ResNet,
     "falcon_h1": FalconH1,
+    "t5": T5,
 }

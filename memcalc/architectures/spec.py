@@ -109,6 +109,11 @@ class ModelSpec:
         return False
 
     @property
+    def always_masked(self) -> bool:
+        """Whether attention is given a mask of numbers at every call, which flash attention cannot take."""
+        return False
+
+    @property
     def scores_words(self) -> bool:
         """Whether the head gives a score for each word of the vocabulary, at each token."""
         return True

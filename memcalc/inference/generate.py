@@ -88,13 +88,13 @@ def _pass(program: Decoder, run: Run, tape: Tape, phase: str) -> list[Segment]:
     ids: Tensor = fresh(tape, (run.batch, run.length), Format.INT64, "input ids")
     logits = program.logits(tape, ids, run)
     if run.beams > 1:
-        _scores(tape, run, program.spec.vocab)
+        scores(tape, run, program.spec.vocab)
     parts = segments(tape)
     del logits
     return parts
 
 
-def _scores(tape: Tape, run: Run, vocab: int) -> None:
+def scores(tape: Tape, run: Run, vocab: int) -> None:
     """Beam search's own: the last logits in fp32, their log-softmax, and that with the beams' scores added
     [transformers 5.23 generation/utils.py: _beam_search]."""
     held = [fresh(tape, (run.batch, vocab), Format.FP32, "beam scores") for _ in range(3)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from memcalc.architectures.program import Program
+from memcalc.architectures.seq2seq import Seq2SeqSpec
 from memcalc.inference.cache_formats import grouped, plain
 from memcalc.inference.layout import layout, state_bytes, values_per_sequence, values_per_token
+from memcalc.inference.two_sided import cache_report
 from memcalc.quantisation import scheme_for
 from memcalc.quantisation.scheme import Scheme
 from memcalc.question import Question
@@ -74,7 +76,12 @@ def generation_report(question: Question, program: Program) -> dict[str, Any] | 
         if inference.kv_cache in ("int8", "int4")
         else plain(size, inference.kv_cache)
     )
-    layers = layout(question.model.spec)
+    spec = question.model.spec
+    if isinstance(spec, Seq2SeqSpec):
+        source = spec.sources or inference.prompt_tokens or 1
+        kept = {"size": size, "source": source, "target": inference.new_tokens}
+        return {**found, **cache_report(spec, {**kept, "batch": scenario.batch, "beams": inference.beams})}
+    layers = layout(spec)
     tokens = (inference.prompt_tokens or 1) + inference.new_tokens - 1
     states = state_bytes(layers, size) * inference.beams
     if states:

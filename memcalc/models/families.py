@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from memcalc.models import catalogue
 
-_SIZE = re.compile(r"[-_ ](?:\d+(?:\.\d+)?[bm]\d*|\d+b\d+|small|medium|large|xl|mini)(?=$|[-_ ])", re.IGNORECASE)
+_SIZE = re.compile(
+    r"[-_ ](?:\d+(?:\.\d+)?[bm]\d*|\d+b\d+|tiny|mini|small|base|medium|large|xl|xxl)(?=$|[-_ ])", re.IGNORECASE
+)
 
 SIZES = tuple(
     step * 10**exponent // 10

@@ -36,6 +36,7 @@ class Scenario:
     precision: str = "bf16"
     batch: int = 1
     seq_len: int | None = None
+    target_len: int | None = None
     attention: str = "sdpa"
     attention_mask: str = "none"
     training: Training = field(default_factory=Training)
@@ -71,6 +72,8 @@ class Scenario:
             found["expandable_segments"] = True
         if self.task == "train":
             found["seq_len"] = self.seq_len
+            if self.target_len is not None:
+                found["target_len"] = self.target_len
             found["training"] = self.training.as_dict()
         else:
             found["inference"] = self.inference.as_dict()
@@ -96,10 +99,10 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     elif seq_len is not None:
         notes.append("seq_len is ignored: inference takes its lengths from inference.prompt_tokens and new_tokens")
         seq_len = None
+    target_len = None if top.get("target_len") is None else top.whole("target_len", 1)
     image_size = None if top.get("image_size") is None else top.whole("image_size", 1)
-    for name in ("target_len", "text_len"):
-        if top.get(name) is not None:
-            notes.append(f"{name} is ignored: it does not apply to a decoder-only language model")
+    if top.get("text_len") is not None:
+        notes.append("text_len is ignored: it applies to image pipelines")
     attention = top.choice("attention", ATTENTION, "sdpa")
     mask = top.choice("attention_mask", ("none", "padded"), "none")
     inference = read_inference(top, task, notes)
@@ -110,6 +113,6 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     expandable = top.flag("expandable_segments")
     top.finish()
     return Scenario(
-        model, task, precision, batch, seq_len, attention, mask, training, inference, hardware, parallel, expandable,
-        image_size, tuple(notes),
+        model, task, precision, batch, seq_len, target_len, attention, mask, training, inference, hardware, parallel,
+        expandable, image_size, tuple(notes),
     )  # fmt: skip

@@ -250,6 +250,21 @@ def graph_leaf(tape: Tape) -> Node | None:
     return node
 
 
+def lasting_leaf(tape: Tape, x: Tensor) -> None:
+    """Make ``x`` need a gradient that nobody asked for: it and its gradient live as long as the graph."""
+    if not tape.grad_enabled:
+        return
+
+    def backward(grad: Tensor) -> list[Tensor | None]:
+        tape.strays.append(grad)
+        return []
+
+    x.node = Leaf([], backward, 1, len(tape.sections) - 1)
+    tape.nodes.append(x.node)
+    if tape.saving is None or not tape.saving.replays:
+        tape.strays.append(x.detach())
+
+
 def keep(tape: Tape, node: Node, tensors: Sequence[Tensor]) -> None:
     """Hold the storages of ``tensors`` until ``node`` has run backward."""
     storages = [one.storage for one in tensors]

@@ -73,7 +73,17 @@ def _bare_model(recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
                 raise
             model = head._from_config(config, attn_implementation="eager", dtype=dtype)
         model.tie_weights()
+        if source["config"].get("tie_word_embeddings") is False:
+            head_apart(model)
     return model
+
+
+def head_apart(model: transformers.PreTrainedModel) -> None:
+    """Give a head a matrix of its own, as T5's files have where they say that it is not tied: T5Config ties it all the
+    same, and loading unties it when it finds both [transformers 5.23 modeling_utils.py, tie_weights]."""
+    head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is not None and table is not None and head.weight is table.weight:
+        head.weight = torch.nn.Parameter(torch.empty_like(table.weight))
 
 
 def configuration(values: dict[str, Any]) -> tuple[Any, Any]:
@@ -142,9 +152,9 @@ def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
 
 
 def _freeze_all_but_head(model: torch.nn.Module) -> None:
-    base = getattr(model, getattr(model, "base_model_prefix", ""), None)
-    if base is None:
+    if not isinstance(model, transformers.PreTrainedModel):
         raise ModelError("head-only training needs a transformers model", "training.method")
+    base = getattr(model, model.base_model_prefix, model)  # T5's models have their parts side by side
     for parameter in base.parameters():
         parameter.requires_grad_(False)
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
@@ -200,6 +210,12 @@ def inputs(model: torch.nn.Module, recipe: Recipe, length: int | None) -> dict[s
     if recipe.padded:
         batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     return batch
+
+
+def decoder_start(model: torch.nn.Module, recipe: Recipe, length: int) -> dict[str, torch.Tensor]:
+    """The decoder's tokens, where a model has an encoder besides."""
+    two_sided = recipe.make_batch is None and getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    return {"decoder_input_ids": _tokens(recipe.batch, length)} if two_sided else {}
 
 
 def given_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:

@@ -71,11 +71,50 @@ def infer(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
             options: dict[str, Any] = {"use_cache": False} if _takes_cache(model) else {}
             if options and recipe.logits == "last":
                 options["logits_to_keep"] = 1
-            outputs = model(**batch, **options)
+            outputs = model(**batch, **build.decoder_start(model, recipe, recipe.target_len), **options)
             ledger.phase("end")
             del outputs
+        elif getattr(model.config, "is_encoder_decoder", False):
+            _generate_from_encoder(model, recipe, ledger)
         else:
             _generate(model, recipe, ledger)
+
+
+def _generate_from_encoder(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
+    """As generate() does: the encoder once, its result and its inputs held to the end, the decoder token by token."""
+    from transformers import DynamicCache, EncoderDecoderCache
+
+    ledger.phase("prefill")
+    batch = build.inputs(model, recipe, recipe.prompt_tokens)
+    _claim_inputs(batch, ledger)
+    said = model.get_encoder()(**batch, return_dict=True)
+    mask = {"attention_mask": batch["attention_mask"]} if "attention_mask" in batch else {}
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+    def decode(ids: dict[str, torch.Tensor]) -> torch.Tensor:
+        outputs = model(encoder_outputs=said, past_key_values=cache, use_cache=True, **ids, **mask)
+        token: torch.Tensor = outputs.logits[:, -1:].argmax(-1)
+        for one in (cache.self_attention_cache, cache.cross_attention_cache):
+            _claim_cache(one, ledger)
+        return token
+
+    token = decode(build.decoder_start(model, recipe, 1))
+    steps, done = recipe.new_tokens - 1, 0
+    ledger.phase("decode_first")
+    while done < min(REAL_DECODE_STEPS, steps):
+        token = decode({"decoder_input_ids": token})
+        done += 1
+    skip = steps - done - REAL_DECODE_STEPS
+    if skip > 0:
+        ledger.phase("fast_forward")
+        _grow(cache.self_attention_cache, skip, ledger)
+        done += skip
+    if done < steps:
+        ledger.phase("decode_last")
+    while done < steps:
+        token = decode({"decoder_input_ids": token})
+        done += 1
+    ledger.phase("end")
 
 
 def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:

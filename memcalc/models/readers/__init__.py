@@ -32,6 +32,7 @@ from memcalc.models.readers import (
     smollm3,
     stablelm,
     starcoder2,
+    t5,
     variants,
 )
 
@@ -65,6 +66,7 @@ FAMILIES: dict[str, Family] = {
     **falcon_h1.FAMILIES,
     **variants.FAMILIES,
     **bert.FAMILIES,
+    **t5.FAMILIES,
 }
 
 __all__ = ["FAMILIES"]

@@ -10,6 +10,7 @@ from typing import Literal
 
 from memcalc.formats import Format
 from memcalc.tensors.autograd import graph_node, keep, result
+from memcalc.tensors.ops.bias import add_into, padded_rows, spread
 from memcalc.tensors.ops.elementwise import Grads, add, contiguous, dropout, fresh, scale, tanh, to
 from memcalc.tensors.ops.matmul import batched_product
 from memcalc.tensors.ops.norm import softmax
@@ -94,14 +95,19 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kerne
         query, key, value = (contiguous(one, True, (*one.shape[:-1], padded), "pad") for one in (query, key, value))
     shapes = [one.shape for one in (query, key, value) if one.needs_grad]
     bias = _fused_bias(mask, query.shape[0], fmt) if mask is not None else None
+    learned: Shape = ()
     if bias is not None:  # spread over the heads, and cut to the keys: a copy to the host has all of that
-        bias = bias.view(*query.shape[:3], key.shape[2])
+        whole = (*query.shape[:3], key.shape[2])
+        if bias.needs_grad:
+            learned = (*whole[:3], (whole[3] + 15) // 16 * 16)  # rows of the gradient are padded to 16
+        bias = spread(bias, whole) if learned else bias.view(*whole)
 
     def backward(grad: Tensor) -> Grads:
-        return [fresh(tape, shape, fmt, f"{kernel} attention (gradient)") for shape in shapes]
+        grads: Grads = [fresh(tape, shape, fmt, f"{kernel} attention (gradient)") for shape in shapes]
+        return [*grads, fresh(tape, learned, fmt, "attention bias (gradient)")] if learned else grads
 
-    node = graph_node(tape, (query, key, value), backward)
     kept = [query, key, value] + ([bias] if bias is not None else [])
+    node = graph_node(tape, kept, backward)
     if node is not None:
         keep(tape, node, kept)
     shape = (*query.shape[:-1], value.shape[-1])
@@ -126,11 +132,14 @@ def _beside(tape: Tape, shape: Shape, fmt: Format, op: str) -> Tensor:
 
 
 def _fused_bias(mask: Tensor, batch: Size, fmt: Format) -> Tensor:
-    """A boolean mask as the efficient kernel takes it: an additive bias for the whole batch, rows padded to a
+    """A mask as the efficient kernel takes it: additive, for the whole batch if it was boolean, rows padded to a
     multiple of 8."""
     tape, shape = mask.tape, (batch, *mask.shape[1:])
-    bias = _additive(mask, shape, fmt) if mask.format is Format.BOOL else to(mask, fmt)
     keys = shape[-1]
+    if mask.format is not Format.BOOL and isinstance(keys, int):
+        bias = to(mask, fmt)
+        return bias if keys % 8 == 0 else padded_rows(bias, keys + 8 - keys % 8)
+    bias = _additive(mask, shape, fmt) if mask.format is Format.BOOL else to(mask, fmt)
     padded = (keys + 7) // 8 * 8
     if isinstance(keys, int) and padded == keys:
         return bias
@@ -170,7 +179,9 @@ def _math(
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
     copies = (folds and not by_head, folds and not dense and not by_head)
     weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), copies)
-    if bias is not None:
+    if bias is not None and bias.needs_grad and not (tape.selective and tape.saving is not None):
+        weights = add_into(weights, bias)
+    elif bias is not None:
         # Selective checkpointing watches every operator, and torch then adds out of place [areAnyTensorSubclassLike].
         weights = add(weights, bias, in_place=not (tape.selective and tape.saving is not None))
     weights = softmax(weights, op="safe_softmax")
@@ -240,13 +251,15 @@ def attend_eager(
     by_head: bool = False,
     cached: bool = False,
     narrow: bool = True,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attention written out in Python, as transformers' ``eager_attention_forward`` does: product, scaling,
     soft cap (``c * tanh(scores / c)``), mask, softmax (in ``softmax_format``), back to the value's format (if
     ``narrow``), dropout, product.
 
-    ``cached``: key and value are read from a cache, head by head. Not ``narrow``, autocast leaves the weights in fp32,
-    the dropout with them. Returns the result (batch, queries, heads·d) and the weights, which the caller holds."""
+    ``cached``: key and value are read from a cache, head by head; ``bias``: of positions, added before the mask. Not
+    ``narrow``, autocast leaves the weights in fp32, the dropout with them. Returns the result
+    (batch, queries, heads·d) and the weights, which the caller holds."""
     tape = query.tape
     batch, heads, queries, _ = query.shape
     folds = tape.folds(heads)
@@ -265,6 +278,8 @@ def attend_eager(
         scores = scale(scores, "div")
         scores = tanh(scores)
         scores = scale(scores)
+    if bias is not None:
+        scores = add(scores, bias)
     if mask is not None:
         scores = add(scores, mask)
     weights = softmax(scores, softmax_format)
