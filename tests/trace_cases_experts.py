@@ -47,7 +47,31 @@ OLMOE: Config = {
     "intermediate_size": 160, "num_hidden_layers": 5, "num_attention_heads": 8, "num_key_value_heads": 8,
     "num_experts": 16, "num_experts_per_tok": 4, "max_position_embeddings": 4096, "tie_word_embeddings": False,
 }  # fmt: skip
+GLM4_MOE: Config = {
+    "architectures": ["Glm4MoeForCausalLM"], "model_type": "glm4_moe", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 688, "moe_intermediate_size": 160, "num_hidden_layers": 5, "num_attention_heads": 8,
+    "num_key_value_heads": 2, "head_dim": 48, "n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 1,
+    "first_k_dense_replace": 1, "attention_bias": True, "use_qk_norm": True, "max_position_embeddings": 4096,
+}  # fmt: skip
+MINIMAX_M2: Config = {
+    "architectures": ["MiniMaxM2ForCausalLM"], "model_type": "minimax_m2", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 160, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "head_dim": 32, "num_local_experts": 8, "num_experts_per_tok": 2, "rotary_dim": 16,
+    "max_position_embeddings": 4096,
+}  # fmt: skip
+GRANITE_MOE: Config = {
+    "architectures": ["GraniteMoeForCausalLM"], "model_type": "granitemoe", "vocab_size": 1999, "hidden_size": 256,
+    "intermediate_size": 160, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "num_local_experts": 8, "num_experts_per_tok": 2, "max_position_embeddings": 4096, "tie_word_embeddings": True,
+}  # fmt: skip
 MODELS = {
+    "glm4-moe": GLM4_MOE,
+    "minimax-m2": MINIMAX_M2,
+    "granitemoe": GRANITE_MOE,
+    "granitemoe-shared": GRANITE_MOE | {
+        "architectures": ["GraniteMoeSharedForCausalLM"], "model_type": "granitemoeshared",
+        "shared_intermediate_size": 320,
+    },
     "olmoe": OLMOE,
     "qwen2-moe": QWEN2_MOE,
     "qwen2-moe-dense": QWEN2_MOE | {"qkv_bias": False, "decoder_sparse_step": 2, "mlp_only_layers": [0]},
@@ -96,7 +120,11 @@ ADAPTED: dict[str, dict[str, Any]] = {
     "all selective-ops": {"lora": {"r": 8, "targets": "all-linear"}, "checkpointing": "selective-ops"},
 }
 _SOME = {"mixtral": ["q_proj", "w1", "w3"], "qwen3-moe": ["down_proj", "v_proj"], "olmoe": ["gate", "o_proj"]}
-for _name in ("mixtral", "qwen2-moe", "qwen3-moe-dense", "olmoe", "gpt-oss", "deepseek-v2", "deepseek-v3"):
+_ALL = (
+    "mixtral", "qwen2-moe", "qwen3-moe-dense", "olmoe", "gpt-oss", "deepseek-v2", "deepseek-v3", "glm4-moe",
+    "minimax-m2", "granitemoe", "granitemoe-shared",
+)  # fmt: skip
+for _name in _ALL:
     for _what, _training in ADAPTED.items():
         CASES[f"{_name} adapted {_what} b2 s130"] = {
             "model": {"config": MODELS[_name]}, "task": "train", "batch": 2, "seq_len": 130,

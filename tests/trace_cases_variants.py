@@ -1,5 +1,5 @@
 """Small variations of other families for ``record_traces.py``: GLM (2024), OLMo 3, Command R7B, Seed-OSS, ERNIE 4.5,
-Hunyuan, EXAONE 4."""
+Hunyuan, EXAONE 4, Ministral, Arcee, Nemotron."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ MODELS = {
     "seed-oss": config_of("SeedOssForCausalLM", "seed_oss", head_dim=32),
     "ernie4.5": config_of("Ernie4_5ForCausalLM", "ernie4_5", head_dim=32, tie_word_embeddings=True),
     "hunyuan": config_of("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", head_dim=32),
+    "ministral": config_of("MinistralForCausalLM", "ministral", head_dim=32, sliding_window=64, layer_types=[
+        "sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention",
+    ]),
+    "ministral3": config_of("Ministral3ForCausalLM", "ministral3", head_dim=32),
+    "arcee": config_of("ArceeForCausalLM", "arcee", head_dim=32, mlp_bias=True),
+    "nemotron": config_of("NemotronForCausalLM", "nemotron", head_dim=32),
     "exaone4": config_of("Exaone4ForCausalLM", "exaone4", sliding_window=64, sliding_window_pattern=4),
     "exaone4-full": config_of(
         "Exaone4ForCausalLM", "exaone4", sliding_window=None, layer_types=["full_attention"] * 5,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from memcalc.architectures.adapters import QWEN_NAMES
 from memcalc.architectures.attention import attention
 from memcalc.architectures.llama import Block
-from memcalc.architectures.moe import Mixtral, MoeSpec
+from memcalc.architectures.moe import Mixtral
 from memcalc.architectures.run import Run
+from memcalc.architectures.shared_moe import SharedSpec
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import graph_node, operator
@@ -21,21 +22,16 @@ from memcalc.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class LatentSpec(MoeSpec):
+class LatentSpec(SharedSpec):
     """A decoder with latent attention: the ranks of the latents (``query_rank`` 0: queries straight from the hidden
-    states), the parts of a head without and with rotary positions, the values' head size, the width of the experts
-    that every token goes through; whether experts are chosen in ``chosen_groups`` of ``groups`` (``grouped``)."""
+    states), the parts of a head without and with rotary positions, the values' head size."""
 
     query_rank: int = 0
     kv_rank: int = 512
     plain_dim: int = 128
     rotary_dim: int = 64
     value_dim: int = 128
-    shared_ffn: int = 0
     interleaved: bool = True
-    grouped: bool = False
-    groups: int = 1
-    chosen_groups: int = 1
 
     def cache_shape(self, layer: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (1, self.kv_rank), (1, self.rotary_dim)

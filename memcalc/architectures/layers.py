@@ -242,7 +242,9 @@ def activation(name: str, x: Tensor) -> Tensor:
         return gelu_fast(x)
     if name == "relu":
         return ops.relu(x)
+    if name == "relu2":
+        return ops.power(ops.relu(x))
     return ops.gelu(x)
 
 
-KNOWN_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu")
+KNOWN_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "relu2")

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from memcalc.architectures.deepseek import gated
 from memcalc.architectures.experts import Experts
 from memcalc.architectures.gemma import normalised
 from memcalc.architectures.layers import Linear, Maker, Norm, activation
@@ -18,6 +17,7 @@ from memcalc.architectures.llama import Block
 from memcalc.architectures.moe import Mixtral, MoeSpec, SparseBlock
 from memcalc.architectures.polar import polar_table, turned
 from memcalc.architectures.run import Run
+from memcalc.architectures.shared_moe import gated
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh

@@ -12,19 +12,23 @@ from memcalc.architectures.falcon_h1 import FalconH1
 from memcalc.architectures.gemma import Gemma, Gemma2, Gemma3
 from memcalc.architectures.gemma3n import Gemma3n
 from memcalc.architectures.glm4 import Glm, Glm4
+from memcalc.architectures.glm4_moe import Glm4Moe, MiniMaxM2
 from memcalc.architectures.gpt2 import Gpt2
 from memcalc.architectures.gpt_bigcode import GptBigCode
 from memcalc.architectures.gpt_neox import GptNeox
 from memcalc.architectures.gpt_oss import GptOss
 from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
+from memcalc.architectures.granite_moe import GraniteMoe
 from memcalc.architectures.jamba import Jamba
 from memcalc.architectures.llama import Llama
 from memcalc.architectures.llama4 import Llama4
 from memcalc.architectures.mamba import Mamba
 from memcalc.architectures.mamba2 import Mamba2
+from memcalc.architectures.ministral import Ministral, Ministral3
 from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
+from memcalc.architectures.nemotron import Arcee, Nemotron
 from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
 from memcalc.architectures.phi import Phi
@@ -53,6 +57,13 @@ PROGRAMS: dict[str, type[Program]] = {
     "gemma2": Gemma2,
     "gemma3_text": Gemma3,
     "gemma3n_text": Gemma3n,
+    "ministral": Ministral,
+    "ministral3": Ministral3,
+    "arcee": Arcee,
+    "nemotron": Nemotron,
+    "glm4_moe": Glm4Moe,
+    "minimax_m2": MiniMaxM2,
+    "granitemoe": GraniteMoe,
     "glm": Glm,
     "glm4": Glm4,
     "granite": Granite,

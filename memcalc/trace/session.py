@@ -52,6 +52,7 @@ def run_scenario(
                     stack.enter_context(four_bit.kernels())
                 if modules:
                     stack.enter_context(_module_names(model, ledger))
+                stack.enter_context(_autocast_regions(model))
                 stack.enter_context(checkpoints.claimed(model, recipe, ledger))
                 stack.enter_context(_plain_sequences(ledger))
                 stack.enter_context(_recomputed_attention(model, recipe))
@@ -61,6 +62,23 @@ def run_scenario(
             ledger.close()
             gc.enable()
         return read_ledger(ledger, _count(model), kernels)
+
+
+@contextlib.contextmanager
+def _autocast_regions(model: torch.nn.Module) -> Iterator[None]:
+    """Let model code switch autocast off where it does on CUDA: transformers' ``maybe_autocast`` does nothing on the
+    meta device, which is the fake GPU here [transformers 5.23 utils/generic.py]."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    module = sys.modules[type(base).__module__]
+    original = getattr(module, "maybe_autocast", None)
+    if original is None:
+        yield
+        return
+    module.maybe_autocast = torch.autocast  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        module.maybe_autocast = original  # type: ignore[attr-defined]
 
 
 def _count(model: torch.nn.Module) -> dict[str, int]:

@@ -35,9 +35,6 @@ def latent_fields(read: Reader, defaults: Mapping[str, int]) -> dict[str, Any]:
         raise ModelError(f"rotary positions need an even qk_rope_head_dim, not {rotary}", f"{FIELD}.qk_rope_head_dim")
     experts = expert_count(read, defaults["experts"])
     width = read.size("moe_intermediate_size", defaults["expert_ffn"])
-    dense = config.get("first_k_dense_replace", 0)
-    if isinstance(dense, bool) or not isinstance(dense, int) or not 0 <= dense <= layers:
-        raise ModelError("first_k_dense_replace must be a number of layers", f"{FIELD}.first_k_dense_replace")
     direct = "q_lora_rank" in config and config["q_lora_rank"] is None
     biased = read.flag("attention_bias", False)
     return {
@@ -58,7 +55,7 @@ def latent_fields(read: Reader, defaults: Mapping[str, int]) -> dict[str, Any]:
         "experts": experts,
         "chosen": chosen_experts(read, experts, defaults["chosen"] or experts),
         "expert_ffn": width,
-        "dense_layers": tuple(range(dense)),
+        "dense_layers": first_dense(read, layers, 0),
         "query_rank": 0 if direct else read.size("q_lora_rank", defaults["query_rank"]),
         "kv_rank": read.size("kv_lora_rank", defaults["kv_rank"]),
         "plain_dim": plain,
@@ -68,9 +65,17 @@ def latent_fields(read: Reader, defaults: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def groups(read: Reader, experts: int) -> dict[str, Any]:
+def first_dense(read: Reader, layers: int, default: int) -> tuple[int, ...]:
+    """The first layers, which have no experts: ``first_k_dense_replace`` of them."""
+    dense = read.config.get("first_k_dense_replace", default)
+    if isinstance(dense, bool) or not isinstance(dense, int) or not 0 <= dense <= layers:
+        raise ModelError("first_k_dense_replace must be a number of layers", f"{FIELD}.first_k_dense_replace")
+    return tuple(range(dense))
+
+
+def groups(read: Reader, experts: int, default: int = 8, chosen_default: int = 4) -> dict[str, Any]:
     """``n_group`` and ``topk_group``: in how many groups the experts lie, and in how many of them they are chosen."""
-    count, chosen = read.size("n_group", 8), read.size("topk_group", 4)
+    count, chosen = read.size("n_group", default), read.size("topk_group", chosen_default)
     if experts % count or chosen > count:
         raise ModelError(f"{experts} experts cannot be chosen in {count} groups", f"{FIELD}.n_group")
     return {"groups": count, "chosen_groups": chosen}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from memcalc.formats import Format
-from memcalc.tensors.autograd import keep, keep_weights, operator
+from memcalc.tensors.autograd import Source, keep, keep_weights, operator
 from memcalc.tensors.ops.elementwise import Grads, for_autocast, fresh
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
-def layer_norm(x: Tensor, weight: Parameter | None, bias: Parameter | None) -> Tensor:
+def layer_norm(x: Tensor, weight: Source | None, bias: Source | None) -> Tensor:
     """``F.layer_norm`` (fp32 under autocast): keeps its input and the fp32 mean and reciprocal deviation of
     each row. Backward makes the three gradients at once; the kernel's partial sums are not counted."""
     x = for_autocast(x, Format.FP32)
@@ -29,7 +29,7 @@ def layer_norm(x: Tensor, weight: Parameter | None, bias: Parameter | None) -> T
     if out.node is not None:
         keep(tape, out.node, statistics)
         if tape.offload and tape.saving is None:
-            keep_weights(tape, out.node, [one for one in (weight, bias) if one is not None])
+            keep_weights(tape, out.node, [one for one in (weight, bias) if isinstance(one, Parameter)])
     return out
 
 
