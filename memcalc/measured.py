@@ -57,3 +57,21 @@ def figure(answer: Estimate, what: str) -> tuple[int, int, int]:
     assert answer.runtime is not None
     point = int(answer.runtime[name])
     return round(point * (1 - LIMITS[name])), point, round(point * (1 + LIMITS[name]))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Published training runs that no scenario can say."""
+
+    count: int
+    ids: str
+    source: str
+    what: str
+    why: str
+
+
+@lru_cache(maxsize=1)
+def left_out() -> tuple[LeftOut, ...]:
+    """``data/measured_left_out.json``, in its order."""
+    raw = files("memcalc").joinpath("data/measured_left_out.json").read_text("utf-8")
+    return tuple(LeftOut(**one) for one in json.loads(raw))

@@ -12,13 +12,15 @@ TRACED = (
     "adamax", "adadelta", "muon",
 )  # fmt: skip
 """Optimizers that the tracer runs without further packages."""
+PACKAGED = ("lion", "lamb", "galore", "apollo", "adam-mini", "adamw-8bit", "paged-adamw-8bit")
+"""Those that need their packages."""
 
 
 def training(rng: random.Random) -> dict[str, Any]:
     """Most settings at their usual value, a few not."""
     found: dict[str, Any] = {}
     if rng.random() < 0.5:
-        name = rng.choice(TRACED)
+        name = rng.choice(TRACED if rng.random() < 0.8 else PACKAGED)
         found["optimizer"] = name
         found["optimizer_impl"] = rng.choice(IMPLEMENTATIONS[name])
         options = {
@@ -30,16 +32,18 @@ def training(rng: random.Random) -> dict[str, Any]:
             found["optimizer_options"] = options
     else:
         found["optimizer_impl"] = rng.choice(("foreach", "fused", "for-loop"))
-    method = rng.choice(("full", "full", "full", "lora", "dora", "head"))
+    method = rng.choice(("full", "full", "full", "lora", "qlora", "dora", "head"))
     if method != "full":
         found["method"] = method
-    if method in ("lora", "dora"):
+    if method in ("lora", "qlora", "dora"):
         found["lora"] = {
             "r": rng.choice((1, 4, 8, 16, 64)),
             "dropout": rng.choice((0.0, 0.1)),
             "dtype": rng.choice(("fp32", "fp32", "bf16")),
             "targets": "all-linear",
         }
+    if method == "qlora":  # needs the package bitsandbytes
+        found["base_weights"] = rng.choice(("nf4", "nf4-dq"))
     found["checkpointing"] = rng.choice(
         ("none", "none", "none", "full", "full", "selective-attention", "selective-ops")
     )

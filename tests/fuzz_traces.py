@@ -1,4 +1,4 @@
-"""Hunt for errors: random scenarios over all decoders, each traced and compared with the estimate.
+"""Hunt for errors: random scenarios over decoders and encoders, each traced and compared with the estimate.
 
     python tests/fuzz_traces.py                      100 scenarios from seed 0
     python tests/fuzz_traces.py 500 --seed 7         more of them
@@ -27,10 +27,11 @@ import memcalc
 from memcalc.errors import MemcalcError
 from tests.fuzz_experts import EXPERTS
 from tests.fuzz_families import FAMILIES
+from tests.fuzz_others import OTHERS
 from tests.fuzz_settings import inference, training
 
 PHASES = {"fwd": "forward", "bwd": "backward", "opt": "optimizer"}
-ALL = FAMILIES | EXPERTS
+ALL = FAMILIES | EXPERTS | OTHERS
 COMPONENTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "temporary")
 
 
@@ -39,7 +40,7 @@ def draw(rng: random.Random, family: str, task: str | None = None) -> dict[str, 
     config = ALL[family](rng)
     precise = (
         ("bf16",) * 3
-        if family in EXPERTS
+        if family in EXPERTS or family == "qwen3_next"
         else ("fp32", "bf16", "fp16", "bf16-mixed", "bf16-mixed", "fp16-mixed", "bf16-master", "fp16-master")
     )
     train = rng.random() < 0.75 if task is None else task == "train"
@@ -54,6 +55,8 @@ def draw(rng: random.Random, family: str, task: str | None = None) -> dict[str, 
     if train:
         scenario["seq_len"] = rng.choice((1, 2, 7, 16, 33, 64, 100, 129, 256, 257, 500, 1024))
         scenario["training"] = training(rng)
+        if family == "distilbert" and "lora" in scenario["training"]:  # PEFT cannot wrap its pre_classifier twice
+            scenario["training"]["lora"]["targets"] = ["q_lin", "v_lin", "lin1", "lin2"]
     else:
         scenario["inference"] = inference(rng)
     return scenario

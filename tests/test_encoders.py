@@ -28,6 +28,42 @@ def test_parameters_by_hand() -> None:
     assert found.parameters["embedding"] == tables
 
 
+def lora(config: dict[str, Any], targets: Any, method: str = "lora") -> memcalc.Estimate:
+    training = {"method": method, "lora": {"r": 8, "targets": targets}}
+    return memcalc.estimate({"model": {"config": config}, "task": "train", "training": training})
+
+
+def test_adapters_leave_the_head_of_a_label_to_be_trained_whole() -> None:
+    """RoBERTa-large, rank 8 on queries and values: PEFT's documentation counts 1,838,082 trained parameters, which are
+    24 x 2 adapters of 8 x (1,024 + 1,024) values and the head's 1,024² + 1,024 + 2 x 1,024 + 2."""
+    large = LABEL | {
+        "model_type": "roberta", "architectures": ["RobertaForSequenceClassification"], "vocab_size": 50265,
+        "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+        "max_position_embeddings": 514, "type_vocab_size": 1,
+    }  # fmt: skip
+    found = lora(large, ["query", "value"])
+    assert found.parameters["trainable"] == 1_838_082
+    alone = memcalc.estimate({"model": {"config": large}}).parameters["total"]
+    assert found.parameters["total"] == alone + 1_838_082  # the frozen original stays beside its copy
+    assert any("trained whole" in one for one in found.assumptions)
+
+
+def test_a_head_that_peft_would_wrap_twice_is_refused() -> None:
+    distil = {"model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"]}
+    with pytest.raises(memcalc.MemcalcError) as caught:
+        lora(distil, "all-linear")
+    assert caught.value.field == "training.lora.targets"
+    assert lora(distil, None).parameters == lora(distil, list(caught.value.choices or ())).parameters
+
+
+def test_a_head_in_four_bits_cannot_be_trained_and_is_left_out() -> None:
+    """768² + 768 + 2 x 768 + 2 values, upcast to fp32 with the rest, twice: the original and its copy."""
+    distil = {"model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"]}
+    found = lora(distil, ["q_lin"], "qlora")
+    assert found.parameters["trainable"] == 6 * 8 * 2 * 768 + 768 * 768 + 768 + 2 * 768 + 2
+    assert any("llm_int8_skip_modules" in one for one in found.assumptions)
+
+
 def test_inference_is_one_pass_whatever_was_asked_of_a_generation() -> None:
     plain = memcalc.estimate({"model": BERT, "precision": "fp32", "batch": 4})
     asked = {"prompt_tokens": 512, "new_tokens": 64, "beams": 4, "kv_cache": "int8", "runtime": "transformers"}

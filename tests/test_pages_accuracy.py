@@ -13,6 +13,7 @@ from opened import opened
 from streamlit.testing.v1 import AppTest
 
 from memcalc import accuracy
+from memcalc.measured import left_out
 from memcalc.ui import accuracy_case, bring, trace_view, training_settings
 from memcalc.ui import accuracy_cases as view
 from memcalc.ui.accuracy_figures import BOTH, VIEWS, scatter
@@ -64,6 +65,16 @@ def test_measurements_are_grouped_and_lead_to_their_source() -> None:
     for group in accuracy.by_group(accuracy.measured()):
         assert group in said
     assert "what differs" in said
+
+
+def test_published_runs_that_no_scenario_can_say_are_listed_with_the_reason() -> None:
+    test = page(truth="Measurements")
+    (place,) = (one for one in test.expander if "published training runs" in one.label)
+    assert place.label.startswith(str(sum(one.count for one in left_out())))
+    said = unescape(re.sub("<.*?>", " ", view.left_out_html()))
+    for one in left_out():
+        assert one.why in said
+        assert one.source in said
 
 
 def test_a_case_shows_both_answers_and_its_scenario() -> None:

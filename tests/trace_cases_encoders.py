@@ -90,8 +90,12 @@ for n, c in FAMILIES:
     train(f"{n} mlm", c, 2, 200, "fp32", optimizer="adafactor-hf", optimizer_impl="for-loop")
     train(f"{n} label", labelled(c), 4, 128, "bf16", method="head")
     train(f"{n} mlm", c, 4, 128, "fp32", method="head")
-    train(f"{n} label", labelled(c), 4, 128, "bf16", **lora("all-linear"))
-    train(f"{n} label", labelled(c), 4, 128, "bf16", checkpointing="full", **lora("all-linear", dropout=0.1))
+    # PEFT trains the head of a label whole, and cannot adapt DistilBERT's pre_classifier too.
+    linear = ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"] if n == "distilbert" else "all-linear"
+    train(f"{n} label", labelled(c), 4, 128, "bf16", **lora(linear))
+    train(f"{n} label", labelled(c), 4, 128, "bf16", checkpointing="full", **lora(linear, dropout=0.1))
+    train(f"{n} label", labelled(c), 3, 77, "bf16-mixed", **lora(linear) | {"method": "qlora"})
+    train(f"{n} label", labelled(c), 3, 77, "bf16-master", grad_accumulation=2, **lora(linear, "bf16"))
     train(f"{n} label", labelled(c), 4, 128, "fp32", activation_offload=True)
     infer(f"{n} mlm", c, 8, 256, "bf16")
     infer(f"{n} label", labelled(c), 1, 512, "fp32")
@@ -102,4 +106,5 @@ train("bert label", labelled(BERT), 4, 128, "bf16-mixed", **lora(["query", "valu
 train("roberta mlm", ROBERTA, 4, 128, "bf16", **lora(["query", "value"], "bf16"))
 train("distilbert mlm", DISTIL, 4, 128, "fp32", **lora(["q_lin", "lin1"], dropout=0.1))
 train("bert label", labelled(BERT), 4, 128, "bf16", method="dora", lora={"r": 8, "targets": ["query", "dense"]})
+train("roberta label", labelled(ROBERTA), 4, 128, "fp32", method="dora", lora={"r": 8, "targets": ["query", "dense"]})
 infer("xlm-roberta bare", XLM_ROBERTA, 8, 256, "bf16")

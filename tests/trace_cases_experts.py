@@ -135,3 +135,16 @@ for _name, _targets in _SOME.items():
         "model": {"config": MODELS[_name]}, "task": "train", "batch": 2, "seq_len": 130,
         "training": {"method": "lora", "lora": {"r": 8, "targets": _targets}},
     }  # fmt: skip
+
+# One key head for all queries is copied where it is folded into the batch.
+for _what, _training in (("ckpt", {"checkpointing": "full"}), ("sgd", {"optimizer": "sgd"})):
+    CASES[f"gpt-oss-kv1 train bf16 {_what} b4 s257"] = {
+        "model": {"config": GPT_OSS | {"num_attention_heads": 3, "num_key_value_heads": 1, "vocab_size": 101}},
+        "task": "train", "batch": 4, "seq_len": 257, "training": _training,
+    }  # fmt: skip
+CASES["gpt-oss-kv1 infer bf16 b3 p130 n9"] = {
+    "model": {"config": GPT_OSS | {"num_attention_heads": 3, "num_key_value_heads": 1, "vocab_size": 101}},
+    "task": "infer",
+    "batch": 3,
+    "inference": {"prompt_tokens": 130, "new_tokens": 9},
+}

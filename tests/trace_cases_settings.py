@@ -122,3 +122,26 @@ for name, config in SINGLE.items():
             "model": {"config": config}, "task": "infer", "precision": precision[:4], "attention": attention,
             "batch": 2, "inference": {"prompt_tokens": 150, "runtime": "forward"},
         }  # fmt: skip
+
+# What is small and short: MPT's alibi is as long as the model's limit; Falcon keeps the lists that it indexes with;
+# Adafactor takes a mean of each row factor beside the estimates.
+MPT: Config = {
+    "architectures": ["MptForCausalLM"], "model_type": "mpt", "vocab_size": 1000, "d_model": 48, "n_layers": 5,
+    "expansion_ratio": 4, "max_seq_len": 2048, "no_bias": True, "attn_config": {"alibi": True, "attn_pdrop": 0},
+}  # fmt: skip
+for heads in (4, 6):
+    for prompt, runtime in ((1, "transformers"), (7, "forward")):
+        CASES[f"mpt-h{heads} infer {runtime} p{prompt}"] = {
+            "model": {"config": MPT | {"n_heads": heads}}, "task": "infer",
+            "inference": {"prompt_tokens": prompt, "new_tokens": 2, "runtime": runtime, "logits": "last"},
+        }  # fmt: skip
+    train(f"mpt-h{heads}", MPT | {"n_heads": heads}, "bf16", {"optimizer": "sgd"}, batch=1, seq_len=1)
+_NARROW = FALCON_ALIBI | {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 4, "bias": False}
+for name, more in (("kv1", {"new_decoder_architecture": True, "num_kv_heads": 1}), ("multi", {"multi_query": True})):
+    one = {k: v for k, v in (_NARROW | {"multi_query": True, "parallel_attn": True} | more).items() if k != "alibi"}
+    for precision, training in (("fp16-master", {"method": "head"}), ("fp32", {}), ("bf16", {"checkpointing": "full"})):
+        train(f"falcon-narrow-{name}", one, precision, training, batch=3, seq_len=1)
+for impl in ("foreach", "for-loop"):
+    narrow = small(OLMO2, layers=4) | {"hidden_size": 8, "intermediate_size": 64, "num_attention_heads": 1}
+    adafactor = {"optimizer": "adafactor", "optimizer_impl": impl, "checkpointing": "full"}
+    train("olmo2-narrow", narrow | {"num_key_value_heads": 1, "head_dim": 8}, "bf16-mixed", adafactor, seq_len=16)

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from memcalc.architectures.attention import attention
 from memcalc.architectures.encoder import Block, Encoder, LinearLayer, Prefixes, make_block, make_norm
-from memcalc.architectures.layers import Linear, activation
+from memcalc.architectures.layers import Linear, Maker, activation
 from memcalc.architectures.program import required, resident
 from memcalc.architectures.run import Run
+from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
@@ -60,7 +61,7 @@ class Bert(Encoder):
             return
         self.pooler = make.linear("pooler", "dense", h, h, True)
         if spec.head == "classification":
-            self.classifier = make.linear("", "classifier", h, spec.labels, True, kept=True)
+            self.classifier = make.linear("", "classifier", h, spec.labels, True, kept=True, saved=True)
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
         shape = (1, self.spec.rows)
@@ -160,8 +161,8 @@ class Roberta(Bert):
             self.transform = make.linear("lm_head", "dense", h, h, True, kept=True)
             self.transform_norm = make_norm(make, "lm_head.layer_norm", h)
         elif spec.head == "classification":
-            self.pooler = make.linear("classifier", "dense", h, h, True, kept=True)
-            self.classifier = make.linear("classifier", "out_proj", h, spec.labels, True, kept=True)
+            self.pooler = make.linear("classifier", "dense", h, h, True, kept=True, saved=True)
+            self.classifier = make.linear("classifier", "out_proj", h, spec.labels, True, kept=True, saved=True)
         else:
             self.pooler = make.linear("pooler", "dense", h, h, True)
 
@@ -202,7 +203,7 @@ class DistilBert(Bert):
     """No segments, no pooler, no dropout after attention; other names."""
 
     linear_names = ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2")
-    peft_targets = ()
+    peft_targets = linear_names
     drops_attended = False
     head_prefixes: ClassVar[Prefixes] = {
         "masked-lm": ("vocab_",),
@@ -224,8 +225,9 @@ class DistilBert(Bert):
             self.transform_norm = make_norm(make, "vocab_layer_norm", h)
             self.bias = make.parameter("vocab_projector.bias", spec.vocab)
         elif spec.head == "classification":
-            self.pooler = make.linear("", "pre_classifier", h, h, True)
-            self.classifier = make.linear("", "classifier", h, spec.labels, True, kept=True)
+            _refuse_wrapped_twice(make)
+            self.pooler = make.linear("", "pre_classifier", h, h, True, saved=True)
+            self.classifier = make.linear("", "classifier", h, spec.labels, True, kept=True, saved=True)
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
         return [("position_ids", (1, self.spec.rows), Format.INT64)]
@@ -258,3 +260,14 @@ class DistilBert(Bert):
         x = ops.relu(x)
         x = ops.dropout(x, self.spec.head_dropout if run.training else 0.0)
         return self.classifier(x)
+
+
+def _refuse_wrapped_twice(make: Maker) -> None:
+    """PEFT trains whole what is called "…classifier", which fails for a layer that is adapted as well
+    [peft 0.21 utils/other.py, AuxiliaryTrainingWrapper.check_module]."""
+    if make.lora is not None and make.lora.covers("pre_classifier"):
+        raise ScenarioError(
+            "PEFT trains pre_classifier whole and cannot adapt it too, as all-linear would: name the blocks' layers",
+            "training.lora.targets",
+            [*DistilBert.linear_names],
+        )

@@ -29,9 +29,11 @@ class Decoder(Program):
 
     Families subclass it and give ``build``, ``embed``, ``block`` and ``final``.
     ``rebinds_embeddings``: the model's variable for the token embeddings is given to what ``embed`` makes of them.
+    ``shares_before_masks``: what all blocks share is made before the masks are.
     """
 
     rebinds_embeddings: ClassVar[bool] = False
+    shares_before_masks: ClassVar[bool] = False
 
     def __init__(self, spec: ModelSpec, maker: Maker, unroll: bool = False) -> None:
         super().__init__(spec, maker)
@@ -114,8 +116,9 @@ class Decoder(Program):
         inputs_embeds = self.scaled(inputs_embeds)
         positions = self.position_ids(tape, run)
         positions.storage.record.fixed = True
+        early = self.shared(tape, run, inputs_embeds.format) if self.shares_before_masks else None
         masks = self.attention_masks(tape, run, inputs_embeds.format)
-        shared = self.shared(tape, run, inputs_embeds.format)
+        shared = self.shared(tape, run, inputs_embeds.format) if early is None else early
         hidden, *others = self.embed(inputs_embeds, positions, run)
         if not self.rebinds_embeddings:
             others.append(inputs_embeds)
@@ -130,7 +133,7 @@ class Decoder(Program):
                 hidden = self.block(index, hidden, run, self.shared_by(index, shared), mask)
         tape.begin(phase, "head")
         hidden = gathered(self.final(hidden), run.length, run.split)
-        del padding, positions, masks, shared, others
+        del padding, positions, masks, shared, early, others
         return hidden
 
     def _checkpointed(

@@ -39,13 +39,16 @@ def added_in_place(a: Tensor, b: Tensor) -> Tensor:
 
 
 def indexed(x: Tensor, shape: Shape) -> Tensor:
-    """``x[..., [i], :]``: indexing with a list copies; backward fills a zero tensor of x's whole size."""
+    """``x[..., [i], :]``: indexing with a list copies, and keeps the list on the device (torch's fake CUDA ones leave
+    it on the host); backward fills a zero tensor of x's whole size."""
     tape, whole, fmt = x.tape, x.shape, x.format
+    places = fresh(tape, (1,), Format.INT64, "index")
+    places.storage.record.fixed = True
 
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, whole, fmt, "index (gradient)")]
 
-    return operator(tape, "index", (x,), shape, fmt, backward)
+    return operator(tape, "index", (x,), shape, fmt, backward, (places,))
 
 
 def single_head(fused: Tensor, run: Run, heads: int, d: int) -> Heads:

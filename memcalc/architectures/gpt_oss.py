@@ -134,7 +134,8 @@ def attend_with_sinks(
     tape = query.tape
     batch, heads, queries, _ = query.shape
     kv_heads, keys, d = key.shape[1], key.shape[2], value.shape[-1]
-    dense = cached or kv_heads != heads
+    # A single head is only looked at by all, and copied where it is folded into the batch.
+    dense = kv_heads > 1 and (cached or kv_heads != heads)
     key, value = repeat_kv(key, heads), repeat_kv(value, heads)
     copies = (False, tape.folds(heads) and not dense)
     scores = ops.scale(ops.batched_product(query, key, (batch, heads, queries, keys), copies))

@@ -129,10 +129,14 @@ class Maker:
         repeat: int = 1,
         transposed: bool = False,
         kept: bool = False,
+        saved: bool = False,
     ) -> Linear:
         """A linear layer ``path.name`` of shape inputs → outputs (``transposed``: GPT-2's Conv1D layout). ``kept``: one
-        of the head, which quantisers leave as it is [transformers integrations/bitsandbytes.py]."""
+        of the head, which quantisers leave as it is [transformers integrations/bitsandbytes.py]. ``saved``: one that
+        PEFT trains whole beside the adapters."""
         full = f"{path}.{name}" if path else name
+        if saved and self.lora is not None:
+            return self._copied(full, inputs, outputs, bias)
         shape = (inputs, outputs) if transposed else (outputs, inputs)
         made = (
             self.parameter(f"{full}.weight", *shape)
@@ -151,6 +155,15 @@ class Maker:
             if self.lora.magnitudes:
                 layer.magnitude = self.adapter(f"{full}.lora_magnitude_vector", outputs, repeat=repeat)
         return layer
+
+    def _copied(self, full: str, inputs: int, outputs: int, bias: bool) -> Linear:
+        """The layer's frozen original, which stays, and the trained copy of it that is used, in the same format
+        [peft 0.21 utils/other.py, ModulesToSaveWrapper]. Not quantised: a packed weight cannot be trained."""
+        shapes = {"weight": (outputs, inputs), **({"bias": (outputs,)} if bias else {})}
+        frozen = {name: self.parameter(f"{full}.original_module.{name}", *shape) for name, shape in shapes.items()}
+        copies = {name: Parameter(f"{full}.{name}", one.shape, one.format) for name, one in frozen.items()}
+        self.parameters += copies.values()
+        return Linear(copies["weight"], bias=copies.get("bias"))
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ class Mpt(Unfused):
     final_norm = "norm_f"
     linear_names = ("Wqkv", "out_proj", "up_proj", "down_proj")
     peft_targets = ("Wqkv",)
+    shares_before_masks = True
 
     def layers(self) -> list[str | tuple[str, int] | LinearShape]:
         h, ffn = self.spec.hidden, self.spec.ffn
@@ -60,7 +61,12 @@ class Mpt(Unfused):
 
     def shared(self, tape: Tape, run: Run, fmt: Format) -> list[Tensor]:
         # As long as the longest sequence the model was made for, whatever the run's length.
-        return [fresh(tape, (self.spec.heads, 1, self.spec.max_positions), Format.FP32, "alibi")]
+        length, power = self.spec.max_positions, 1 << (self.spec.heads - 1).bit_length()
+        distances = fresh(tape, (1, 1, 1, length), Format.INT32, "distances")
+        base, slopes = (fresh(tape, (power,), Format.FP32, "slopes") for _ in range(2))
+        alibi = fresh(tape, (self.spec.heads, 1, length), Format.FP32, "alibi")
+        del distances, base, slopes
+        return [alibi]
 
     def _mask(self, tape: Tape, run: Run, fmt: Format, window: int | None) -> Tensor | None:
         additive = super()._mask(tape, run, fmt, window)

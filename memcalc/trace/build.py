@@ -125,6 +125,10 @@ def _local(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_TASKS = {"ForCausalLM": "CAUSAL_LM", "ForSequenceClassification": "SEQ_CLS"}
+"""PEFT's name for what a model is for, by how its class is called. SEQ_CLS trains the head whole."""
+
+
 def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
     try:
         import peft
@@ -139,7 +143,7 @@ def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         target_modules=targets if targets is None or isinstance(targets, str) else list(targets),
         lora_dropout=float(options.get("dropout", 0.0)),
         use_dora=recipe.method == "dora",
-        task_type="CAUSAL_LM" if type(model).__name__.endswith("ForCausalLM") else None,
+        task_type=next((task for ending, task in _TASKS.items() if type(model).__name__.endswith(ending)), None),
     )
     dtype = DTYPES[options.get("dtype", "fp32")]
     with DEVICE:

@@ -36,7 +36,8 @@ def library() -> Any:
 def quantised(model: torch.nn.Module, kind: str, compute: torch.dtype, train: bool) -> torch.nn.Module:
     """``model`` with its linear layers (the head's apart) in ``kind`` ("nf4-dq"), as transformers' quantiser leaves it,
     and to ``train`` it the rest in fp32, as PEFT's preparation does. Transformers 5.23 passes over linear layers of a
-    class of their own (Falcon's); earlier versions quantise them, and so does this."""
+    class of their own (Falcon's); earlier versions quantise them, and so does this. A classifier that is to be trained
+    is left out, as ``llm_int8_skip_modules`` does: PEFT fails otherwise."""
     from transformers.pytorch_utils import Conv1D
 
     bnb = library()
@@ -44,6 +45,8 @@ def quantised(model: torch.nn.Module, kind: str, compute: torch.dtype, train: bo
     head = model.get_output_embeddings()
     for path, layer in list(model.named_modules()):
         if layer is head or not isinstance(layer, torch.nn.Linear | Conv1D):
+            continue
+        if train and (path.endswith("classifier") or path.startswith("classifier.")):
             continue
         turned = isinstance(layer, Conv1D)
         outputs, inputs = layer.weight.shape[::-1] if turned else layer.weight.shape

@@ -67,6 +67,12 @@ def training_notes(question: Question, program: Program) -> list[str]:
             if program.peft_targets
             else "adapters on all linear layers: PEFT has no usual targets for this family and asks for them"
         )
+    if any(".original_module." in one.name for one in program.parameters):
+        notes.append(
+            "the head is trained whole beside the adapters: a copy of it, as PEFT makes for sequence classification "
+            "(modules_to_save); its frozen original stays"
+            + (", and neither is quantised (llm_int8_skip_modules): PEFT needs that" if settings.base_weights else "")
+        )
     if any(".experts." in one.name and "lora_" in one.name for one in program.parameters):
         notes.append(
             "adapters on experts: PEFT adds them to all experts' weights of a layer in every pass, a copy as large as "

@@ -14,6 +14,7 @@ from typing import Any
 from memcalc import accuracy, units
 from memcalc.accuracy import MeasuredCase, TracedCase
 from memcalc.diffusion import is_pipeline
+from memcalc.measured import left_out
 from memcalc.models import catalogue, describe
 from memcalc.ui.accuracy_figures import Dot, percent
 
@@ -136,6 +137,17 @@ def groups_html(some: Sequence[Case]) -> str:
         "the stated range, its median width</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div></div>"
     )
+
+
+def left_out_html() -> str:
+    """What no scenario can say: which runs, from where, and why."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(one.ids)}</th><td>{escape(one.what)}. {escape(one.why)}.<br>'
+        f"<small>{escape(one.source)}</small></td></tr>"
+        for one in left_out()
+    )
+    head = '<th scope="col">runs</th><th scope="col">what was measured, and why no scenario says it</th>'
+    return f'<div class="mc-compare mc-source"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def alternative(some: Sequence[Case], truth: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 import streamlit as st
 
 from memcalc import accuracy
+from memcalc.measured import left_out
 from memcalc.ui import accuracy_case, figures, form_controls, frame
 from memcalc.ui import accuracy_cases as view
 from memcalc.ui.accuracy_figures import VIEWS, Dot, scatter
@@ -52,6 +53,8 @@ def show() -> None:
     if name in by_name:
         accuracy_case.show(by_name[name])
     _table([one.dot for one in some], view.rows(some))
+    if truth == view.MEASUREMENTS:
+        _left_out()
     with notes:
         allowed = {
             "truth": (view.TRACES, view.MEASUREMENTS), "plot": VIEWS, "family": view.families(truth),
@@ -104,3 +107,11 @@ def _table(dots: list[Dot], columns: dict[str, list]) -> None:
                for name in columns if "," in name}  # fmt: skip
     place.dataframe(columns, key="rows", hide_index=True, column_config=numbers, on_select=pick,
                     selection_mode="single-row")  # fmt: skip
+
+
+def _left_out() -> None:
+    """Published training runs that no scenario can say, and why."""
+    place = st.expander(f"{sum(one.count for one in left_out())} published training runs that are not here",
+                        icon=":material/do_not_disturb_on:", key="left-out", on_change="rerun")  # fmt: skip
+    if place.open:
+        place.html(view.left_out_html())

@@ -46,6 +46,11 @@ def adafactor(step: Step) -> None:
             squares = [step.like(slot, "squared gradients") for slot in group]
             del squares
         estimates = [step.like(slot, "variance estimates") for slot in group]
+        if group is matrices:
+            means = [step.fresh((1,), slot.format, "mean of the row factor") for slot in group]
+            del means
+        norm = step.fresh((1,), Format.FP32, "norm of an update")
+        del norm
     del estimates
 
 
@@ -58,6 +63,8 @@ def _adafactor_loop(step: Step) -> None:
         else:
             square = step.like(slot, "squared gradient")
         estimate = step.like(slot, "variance estimate")
+        number = step.fresh((1,), slot.format, "mean of the row factor, norm of the update")
+        del number
     del row, column, square, estimate
 
 
