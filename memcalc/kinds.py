@@ -53,6 +53,14 @@ def fitted(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scena
     return replace(scenario, inference=replace(usual, prompt_tokens=inference.prompt_tokens, weights=inference.weights))
 
 
+def sized(spec: ModelSpec, scenario: Scenario) -> ModelSpec:
+    """A model that sees pictures as it is built for those of the (fitted) ``scenario``; any other as it is."""
+    if not isinstance(spec, ImageSpec):
+        return spec
+    assert scenario.image_size is not None
+    return spec.sized(scenario.image_size)
+
+
 def _without_pictures(scenario: Scenario, assumptions: list[str]) -> Scenario:
     assumptions.append("image_size is ignored: the model reads text")
     return replace(scenario, image_size=None)
@@ -66,7 +74,12 @@ def _pictures(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Sc
         raise ScenarioError(f"image_size must be from {SMALLEST} to {LARGEST:,} pixels", "image_size")
     if scenario.image_size is None:
         assumptions.append(f"pictures of {side} × {side} pixels, the model's own size")
+    elif side != spec.side:
+        assumptions += spec.resized(side)
     scenario = replace(scenario, image_size=side)
+    if scenario.attention == "eager" and not spec.has_eager and not spec.attention_free:
+        assumptions.append(f"attention: {spec.library}'s code always calls torch's, eager does not apply")
+        scenario = replace(scenario, attention="sdpa")
     if scenario.attention_mask != "none":
         assumptions.append("attention_mask is ignored: pictures have no padding")
         scenario = replace(scenario, attention_mask="none")
@@ -74,24 +87,28 @@ def _pictures(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Sc
         if scenario.seq_len is not None:
             assumptions.append("seq_len is ignored: a picture's size is image_size")
         _check_training(scenario)
-        _check_pictures(scenario)
-        return replace(scenario, seq_len=1)
+        _check_pictures(scenario, spec)
+        if scenario.training.lora is not None:
+            assumptions.append("the head stays frozen: PEFT trains it only where modules_to_save names it")
+        return replace(scenario, seq_len=spec.tokens(side))
     inference = scenario.inference
     if inference.runtime in SERVERS:
         raise ScenarioError(f"{inference.runtime} serves models that write text", "inference.runtime", ["forward"])
     if inference.weights != "same":
         raise ScenarioError("quantised weights have no program for this model", "inference.weights", ["same"])
-    return replace(scenario, inference=Inference(runtime="forward", new_tokens=0, logits="all", prompt_tokens=1))
+    return replace(
+        scenario, inference=Inference(runtime="forward", new_tokens=0, logits="all", prompt_tokens=spec.tokens(side))
+    )
 
 
-def _check_pictures(scenario: Scenario) -> None:
+def _check_pictures(scenario: Scenario, spec: ImageSpec) -> None:
     settings = scenario.training
-    if settings.method not in ("full", "head"):
-        raise ScenarioError(f"{settings.method} has no program for this model", "training.method", ["full", "head"])
-    if settings.checkpointing != "none":
-        raise ScenarioError(
-            "the model's code has no switch for gradient checkpointing", "training.checkpointing", ["none"]
-        )
+    for name, value, known in (
+        ("method", settings.method, spec.methods),
+        ("checkpointing", settings.checkpointing, spec.checkpoints),
+    ):
+        if value not in known:
+            raise ScenarioError(f"{name} {value} has no program for this model", f"training.{name}", known)
 
 
 def _check_runtime(inference: Inference, why: str, choices: list[str]) -> None:

@@ -68,6 +68,7 @@ class Question:
             assumptions.append(f"attention: {scenario.attention} cannot run here, transformers has eager only for it")
             scenario = replace(scenario, attention="eager")
         scenario = kinds.fitted(scenario, model.spec, assumptions)
+        model = replace(model, spec=kinds.sized(model.spec, scenario))
         scenario = _lengths(scenario, model.spec, assumptions)
         question = cls(scenario, model, capability, (), whole, shared)
         assumptions += _attention_notes(question)

@@ -16,6 +16,15 @@ PUBLISHED = {
     "resnext101_64x4d": 83_455_272, "wide_resnet50_2": 68_883_240, "wide_resnet101_2": 126_886_696,
 }  # fmt: skip
 
+# The same page for vision transformers; timm's model cards for the rest.
+TRANSFORMERS = {
+    ("torchvision", "vit_b_16"): 86_567_656, ("torchvision", "vit_b_32"): 88_224_232,
+    ("torchvision", "vit_l_16"): 304_326_632, ("torchvision", "vit_l_32"): 306_535_400,
+    ("torchvision", "vit_h_14"): 632_045_800, ("timm", "vit_base_patch16_224"): 86_567_656,
+    ("timm", "deit_tiny_patch16_224"): 5_717_416, ("timm", "deit_small_patch16_224"): 22_050_664,
+}  # fmt: skip
+VIT_BASE = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "num_labels": 1000}
+
 
 def asked(task: str = "train", **more: Any) -> dict[str, Any]:
     return {"model": {"torchvision": "resnet50"}, "task": task, "precision": "fp32", "batch": 8, **more}
@@ -24,6 +33,26 @@ def asked(task: str = "train", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_are_the_published_ones(name: str) -> None:
     assert memcalc.estimate(asked(model={"torchvision": name})).parameters["total"] == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(("library", "name"), TRANSFORMERS)
+def test_parameters_of_vision_transformers_are_the_published_ones(library: str, name: str) -> None:
+    found = memcalc.estimate(asked(model={library: name}))
+    assert found.parameters["total"] == TRANSFORMERS[library, name]
+
+
+def test_a_vision_transformer_has_a_position_for_every_patch() -> None:
+    """384 pixels are 24 × 24 patches of 16: 576 + 1 rows of 768 values instead of 196 + 1."""
+    usual, larger = (memcalc.estimate(asked(model={"config": VIT_BASE}, image_size=side)) for side in (224, 384))
+    assert larger.parameters["total"] - usual.parameters["total"] == (577 - 197) * 768
+    assert any("as many positions" in one for one in larger.assumptions)
+    assert not any("as many positions" in one for one in usual.assumptions)
+
+
+def test_attention_is_torchs_own_where_the_code_has_no_other() -> None:
+    found = memcalc.estimate(asked(model={"timm": "vit_base_patch16_224"}, attention="eager"))
+    assert found.scenario["attention"] == "sdpa"
+    assert any("eager does not apply" in one for one in found.assumptions)
 
 
 def test_activations_grow_with_the_area_and_weights_do_not() -> None:
@@ -51,6 +80,15 @@ def test_the_models_own_side_is_taken_and_said() -> None:
         ("parallel.tensor", {"parallel": {"tensor": 2}}),
         ("model.torchvision", {"model": {"torchvision": "vgg16"}}),
         ("model.timm", {"model": {"timm": ["resnet50"]}}),
+        ("model.config.patch_size", {"model": {"config": VIT_BASE | {"patch_size": [16, 14]}}}),
+        ("model.config.patch_size", {"model": {"config": VIT_BASE | {"patch_size": 500}}}),
+        ("model.config.architectures", {"model": {"config": VIT_BASE | {"architectures": ["ViTModel"]}}}),
+        ("training.method", {"model": {"config": VIT_BASE}, "training": {"method": "qlora"}}),
+        ("training.method", {"model": {"timm": "vit_base_patch16_224"}, "training": {"method": "lora"}}),
+        (
+            "training.checkpointing",
+            {"model": {"timm": "vit_base_patch16_224"}, "training": {"checkpointing": "selective-ops"}},
+        ),
     ],
 )
 def test_what_has_no_program_is_refused_by_name(field: str, more: dict[str, Any]) -> None:

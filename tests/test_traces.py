@@ -99,5 +99,6 @@ def test_the_reference_covers_both_families_and_both_tasks() -> None:
     """The files must not shrink unnoticed."""
     scenarios = [one.values[0]["scenario"] for one in REFERENCE]
     assert len(scenarios) >= 50
-    assert {one["model"]["config"]["model_type"] for one in scenarios} >= {"gpt2", "llama", "qwen2", "qwen3"}
+    configured = [one["model"]["config"]["model_type"] for one in scenarios if "config" in one["model"]]
+    assert {*configured} >= {"gpt2", "llama", "qwen2", "qwen3"}
     assert {one["task"] for one in scenarios} == {"train", "infer"}

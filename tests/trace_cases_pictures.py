@@ -36,3 +36,75 @@ train("timm", "resnet34", 5, 97, "fp32", optimizer="sgd")
 infer("torchvision", "resnet50", 32, 224, "fp32")
 infer("torchvision", "resnet18", 1, 224, "bf16")
 infer("timm", "resnet152", 4, 448, "bf16")
+
+# Vision transformers: transformers' own, small and whole, then timm's and torchvision's.
+VIT: dict[str, Any] = {
+    "architectures": ["ViTForImageClassification"], "model_type": "vit", "hidden_size": 768, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "intermediate_size": 3072, "hidden_act": "gelu", "image_size": 224, "patch_size": 16,
+    "num_labels": 1000,
+}  # fmt: skip
+VIT_S = VIT | {
+    "hidden_size": 192, "num_hidden_layers": 5, "num_attention_heads": 3, "intermediate_size": 500, "image_size": 96,
+    "num_labels": 37,
+}  # fmt: skip
+
+
+def configured(
+    name: str, config: dict[str, Any], batch: int, precision: str, attention: str = "sdpa", side: int = 0,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Add a training step of a model that transformers has."""
+    said = " ".join(str(one) for one in options.values())
+    size = {"image_size": side} if side else {}
+    CASES[f"{name} train {precision} {attention} b{batch}{f' {side} px' * bool(side)} {said}".strip()] = {
+        "task": "train", "model": {"config": config}, "precision": precision, "batch": batch, **size,
+        "attention": attention, "training": {"optimizer": "adamw", "optimizer_impl": "foreach", **options},
+    }  # fmt: skip
+
+
+def forward(name: str, config: dict[str, Any], batch: int, precision: str, attention: str = "sdpa") -> None:
+    """Add a forward pass of a model that transformers has."""
+    CASES[f"{name} forward {precision} {attention} b{batch}"] = {
+        "task": "infer", "model": {"config": config}, "precision": precision, "batch": batch, "attention": attention,
+        "inference": {"runtime": "forward"},
+    }  # fmt: skip
+
+
+LORA = {"method": "lora", "lora": {"r": 8, "targets": ["q_proj", "v_proj"]}}
+for precision in ("fp32", "bf16", "bf16-mixed", "fp16-mixed"):
+    configured("vit-s", VIT_S, 8, precision)
+    configured("vit-s", VIT_S, 3, precision, "eager")
+    configured("vit-s", VIT_S, 4, precision, method="head")
+    configured("vit-s", VIT_S, 4, precision, checkpointing="full")
+    configured("vit-s", VIT_S, 4, precision, **LORA)
+    forward("vit-s", VIT_S, 5, precision.removesuffix("-mixed"))
+configured("vit-s", VIT_S, 4, "bf16", "math")
+configured("vit-s", VIT_S, 4, "bf16", checkpointing="selective-ops")
+configured("vit-s", VIT_S, 4, "bf16", checkpointing="selective-attention")
+configured("vit-s", VIT_S, 4, "bf16", checkpointing="full", **LORA)
+configured("vit-s", VIT_S, 4, "bf16", side=160)
+configured("vit-s no bias dropout", VIT_S | {"qkv_bias": False, "hidden_dropout_prob": 0.1,
+           "attention_probs_dropout_prob": 0.1}, 4, "bf16-mixed")  # fmt: skip
+configured("vit-b16", VIT, 16, "bf16-mixed", grad_accumulation=2, optimizer_impl="fused")
+configured("vit-b16", VIT, 16, "bf16", side=384, checkpointing="full", optimizer="sgd-momentum")
+configured("vit-b16", VIT, 64, "fp32", optimizer="sgd")
+forward("vit-b16", VIT, 64, "fp16")
+forward("vit-b16", VIT, 4, "fp32", "eager")
+for precision in ("fp32", "bf16", "bf16-mixed"):
+    train("timm", "vit_tiny_patch16_224", 8, 224, precision)
+    train("timm", "vit_tiny_patch16_224", 3, 96, precision, checkpointing="full")
+    train("timm", "vit_tiny_patch16_224", 4, 224, precision, method="head")
+    infer("timm", "vit_tiny_patch16_224", 5, 224, precision.removesuffix("-mixed"))
+train("timm", "vit_base_patch32_224", 16, 224, "fp16-mixed", grad_accumulation=2)
+train("timm", "vit_large_patch14_224", 8, 224, "bf16", optimizer="sgd-momentum")
+train("timm", "deit_small_patch16_224", 16, 224, "bf16-mixed")
+infer("timm", "vit_base_patch16_384", 16, 384, "bf16")
+configured("vit-s", VIT_S, 4, "bf16", method="lora", lora={"r": 4, "targets": "all-linear", "dropout": 0.1})
+configured("vit-s", VIT_S, 4, "bf16-mixed", method="dora", lora={"r": 4, "targets": ["fc1", "o_proj"]})
+for precision in ("fp32", "bf16", "bf16-mixed", "fp16-mixed"):
+    train("torchvision", "vit_b_32", 8, 224, precision)
+train("torchvision", "vit_b_32", 4, 96, "bf16", method="head")
+train("torchvision", "vit_b_16", 16, 224, "bf16-mixed", optimizer_impl="fused")
+train("torchvision", "vit_l_16", 8, 224, "fp32", optimizer="sgd")
+infer("torchvision", "vit_b_32", 8, 224, "fp32")
+infer("torchvision", "vit_h_14", 4, 224, "bf16")

@@ -22,8 +22,8 @@ from memcalc.tensors.tensor import Parameter, Tensor
 Head = Literal["masked-lm", "classification", "none"]
 Prefixes = Mapping[str, tuple[str, ...]]
 """How the names of a head's parameters begin, by the head."""
-LinearLayer = tuple[str, int, int]
-"""A linear layer's path in its block, its inputs and outputs; all of them have a bias."""
+LinearLayer = tuple[str, int, int] | tuple[str, int, int, bool]
+"""A linear layer's path in its block, its inputs and outputs, and whether it has a bias (as most have)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def make_block(make: Maker, path: str, repeat: int, layers: Sequence[LinearLayer
             block.norms[one] = make_norm(make, f"{path}.{one}", width, repeat)
         else:
             parent, _, name = f"{path}.{one[0]}".rpartition(".")
-            block.linears[one[0]] = make.linear(parent, name, one[1], one[2], True, repeat)
+            block.linears[one[0]] = make.linear(parent, name, one[1], one[2], len(one) == 3 or one[3], repeat)
     return block
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memcalc.architectures.program import Inputs, Program, given
 from memcalc.architectures.run import Run
@@ -37,6 +37,33 @@ class ImageSpec(ModelSpec):
     @property
     def attention_free(self) -> bool:
         return True
+
+    @property
+    def has_eager(self) -> bool:
+        """Whether its attention can also be had written out in Python."""
+        return False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What can be trained of it."""
+        return ("full", "head")
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """How its blocks can be checkpointed."""
+        return ("none",)
+
+    def tokens(self, side: int) -> int:
+        """Tokens that a picture of ``side`` pixels a side becomes: 1, unless the model attends to parts of it."""
+        return 1
+
+    def sized(self, side: int) -> ImageSpec:
+        """The model as it is built for pictures of ``side`` pixels a side."""
+        return replace(self, side=side, max_positions=self.tokens(side))
+
+    def resized(self, side: int) -> list[str]:
+        """What is to be said where pictures are not of the model's own size."""
+        return []
 
     def widest(self, side: int) -> int:
         """Values of the largest map of one picture that a convolution reads or writes."""

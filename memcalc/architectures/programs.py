@@ -42,6 +42,8 @@ from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
 from memcalc.architectures.t5 import T5
 from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
+from memcalc.architectures.vit import TimmViT, ViT
+from memcalc.architectures.vit_torchvision import TorchvisionViT
 
 PROGRAMS: dict[str, type[Program]] = {
     "gpt2": Gpt2,
@@ -98,6 +100,9 @@ PROGRAMS: dict[str, type[Program]] = {
     "roberta": Roberta,
     "distilbert": DistilBert,
     "resnet": ResNet,
+    "vit": ViT,
+    "timm_vit": TimmViT,
+    "torchvision_vit": TorchvisionViT,
     "falcon_h1": FalconH1,
     "t5": T5,
 }

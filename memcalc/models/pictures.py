@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from memcalc.architectures.images import ImageSpec
 from memcalc.architectures.resnet import WIDTHS, ResNetSpec
 from memcalc.errors import ModelError
+from memcalc.models import vits
 from memcalc.models.description import ModelDescription
 
 RESNETS: dict[str, dict[str, Any]] = {
@@ -27,27 +29,29 @@ names]."""
 LIBRARIES = ("timm", "torchvision")
 
 
+def names(library: str) -> tuple[str, ...]:
+    """The models of ``library`` that have a program."""
+    return tuple(RESNETS) + tuple(vits.NAMES[library])
+
+
 def describe(library: str, name: Any) -> ModelDescription:
     """The model called ``name`` in ``library``; ModelError with the known names for any other."""
     if not isinstance(name, str):
-        raise ModelError(f"model.{library} must be a model's name", f"model.{library}", tuple(RESNETS))
-    if name not in RESNETS:
+        raise ModelError(f"model.{library} must be a model's name", f"model.{library}", names(library))
+    if name in RESNETS:
+        spec = _resnet(library, RESNETS[name])
+    elif name in vits.NAMES[library]:
+        spec = vits.described(library, name)
+    else:
         raise ModelError(
             f"no program yet for {library}'s model {name[:60]!r}: with {library} installed, the tracer can follow it",
             f"model.{library}",
-            tuple(RESNETS),
+            get_close_matches(name, names(library), n=5, cutoff=0.5) or names(library),
         )
-    return ModelDescription(name, _resnet(library, RESNETS[name]), source=f"{library}'s own definition of {name}")
+    return ModelDescription(name, spec, source=f"{library}'s own definition of {name}")
 
 
 def _resnet(library: str, sizes: dict[str, Any]) -> ImageSpec:
-    expansion = sizes.get("expansion", 4)
-    return ResNetSpec(**common("resnet", WIDTHS[-1] * expansion, sum(sizes["depths"])), library=library, **sizes)
-
-
-def common(family: str, hidden: int, layers: int) -> dict[str, Any]:
-    """What every specification has, of which a model that reads no text has little."""
-    return {
-        "family": family, "vocab": 0, "hidden": hidden, "layers": layers, "heads": 1, "kv_heads": 0, "head_dim": 0,
-        "ffn": 0, "max_positions": 1, "activation": "relu", "tied": False,
-    }  # fmt: skip
+    hidden = WIDTHS[-1] * sizes.get("expansion", 4)
+    layers = sum(sizes["depths"])
+    return ResNetSpec("resnet", 0, hidden, layers, 1, 0, 0, 0, 1, "relu", False, library=library, **sizes)

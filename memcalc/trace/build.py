@@ -16,7 +16,7 @@ from transformers import initialization
 from memcalc.errors import ModelError
 from memcalc.trace import checkpoints, four_bit
 from memcalc.trace.factory import made
-from memcalc.trace.pictures import classifier
+from memcalc.trace.pictures import ImageClassification, classifier
 from memcalc.trace.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,10 +57,12 @@ def _bare_model(recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
     for library in ("timm", "torchvision"):
         if isinstance(source, dict) and library in source:
             with DEVICE:
-                return classifier(library, source[library]).to(dtype)
+                return classifier(library, source[library], recipe.image_size).to(dtype)
     if not (isinstance(source, dict) and isinstance(source.get("config"), dict)):
         raise ModelError("the tracer runs a model's own code: it needs a catalogue name or a configuration", "model")
     config, head = configuration(source["config"])
+    if recipe.image_size and head.main_input_name == "pixel_values":
+        config.image_size = recipe.image_size  # as many positions as the pictures have patches
     if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
         # Lives in the generation configuration of released models; which token it is does not matter.
         config.decoder_start_token_id = 0
@@ -156,6 +158,10 @@ def _with_lora(model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
 
 
 def _freeze_all_but_head(model: torch.nn.Module) -> None:
+    if isinstance(model, ImageClassification):
+        model.requires_grad_(False)
+        model.head().requires_grad_(True)
+        return
     if not isinstance(model, transformers.PreTrainedModel):
         raise ModelError("head-only training needs a transformers model", "training.method")
     base = getattr(model, model.base_model_prefix, model)  # T5's models have their parts side by side

@@ -10,6 +10,7 @@ import torch
 from torch.utils.checkpoint import create_selective_checkpoint_contexts
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from memcalc.errors import ModelError
 from memcalc.trace.ledger import Ledger
 from memcalc.trace.recipe import Recipe
 
@@ -55,6 +56,8 @@ def switch_on(model: torch.nn.Module, recipe: Recipe) -> None:
     if recipe.checkpointing == "full":
         switch()
         return
+    if hasattr(model, "checkpointed_blocks"):
+        raise ModelError("the model's own switch checkpoints whole blocks", "training.checkpointing", ["none", "full"])
     selected = Selected()
     switch({"use_reentrant": False, "context_fn": selected.contexts})
     for block in blocks(model):
@@ -62,7 +65,9 @@ def switch_on(model: torch.nn.Module, recipe: Recipe) -> None:
 
 
 def blocks(model: torch.nn.Module) -> list[Any]:
-    """The blocks that transformers checkpoints."""
+    """The blocks that transformers, or the model itself, checkpoints."""
+    if hasattr(model, "checkpointed_blocks"):
+        return list(model.checkpointed_blocks())
     return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
 
 

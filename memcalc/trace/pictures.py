@@ -33,9 +33,27 @@ class ImageClassification(torch.nn.Module):  # type: ignore[misc]  # torch is op
         loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
         return SimpleNamespace(loss=loss, logits=logits)
 
+    def activation_checkpointing_enable(self) -> None:
+        """Checkpoint every block, with timm's own switch."""
+        self.inner.set_grad_checkpointing(True)
 
-def classifier(library: str, name: str) -> ImageClassification:
-    """The model ``name`` of ``timm`` or ``torchvision``, without weights, on the current default device."""
+    def checkpointed_blocks(self) -> list[torch.nn.Module]:
+        """The blocks that timm checkpoints, one by one."""
+        runs = [m for name, m in self.inner.named_modules() if name.rpartition(".")[2] == "blocks"]
+        return [block for run in runs for block in run]
+
+    def head(self) -> torch.nn.Module:
+        """The layer that gives the scores."""
+        for name in ("head", "fc", "heads", "classifier"):
+            found = getattr(self.inner, name, None)
+            if found is not None:
+                return found
+        raise ModelError("the model has no head that is known by name", "training.method")
+
+
+def classifier(library: str, name: str, side: int | None = None) -> ImageClassification:
+    """The model ``name`` of ``timm`` or ``torchvision``, without weights, on the current default device; built for
+    pictures of ``side`` pixels a side, where that matters to it."""
     if not isinstance(name, str) or ":" in name:  # timm would fetch what has a scheme
         raise ModelError(f"{name!r} is no name of a {library} model", f"model.{library}")
     try:
@@ -44,5 +62,11 @@ def classifier(library: str, name: str) -> ImageClassification:
         raise ModelError(f"tracing {name} needs the package {library}", "model") from error
     if library == "timm":
         inner = module.create_model(name, pretrained=False)
-        return ImageClassification(inner, int(inner.default_cfg.get("input_size", (3, SIDE, SIDE))[-1]))
-    return ImageClassification(module.get_model(name, weights=None), SIDE)
+        own = int(inner.default_cfg.get("input_size", (3, SIDE, SIDE))[-1])
+        if side not in (None, own) and hasattr(inner, "pos_embed"):
+            inner = module.create_model(name, pretrained=False, img_size=side)
+        return ImageClassification(inner, own)
+    inner = module.get_model(name, weights=None)
+    if side not in (None, SIDE) and hasattr(inner, "image_size"):
+        inner = module.get_model(name, weights=None, image_size=side)
+    return ImageClassification(inner, SIDE)

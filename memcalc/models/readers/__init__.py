@@ -37,6 +37,7 @@ from memcalc.models.readers import (
     starcoder2,
     t5,
     variants,
+    vit,
 )
 
 FAMILIES: dict[str, Family] = {
@@ -73,6 +74,7 @@ FAMILIES: dict[str, Family] = {
     **variants.FAMILIES,
     **bert.FAMILIES,
     **t5.FAMILIES,
+    **vit.FAMILIES,
 }
 
 __all__ = ["FAMILIES"]

@@ -23,14 +23,14 @@ def convolved(side: Size, kernel: int, stride: int, padding: int) -> Size:
 
 
 def conv2d(x: Tensor, weight: Parameter, bias: Parameter | None, stride: int, padding: int) -> Tensor:
-    """``F.conv2d``, weight (out, in / groups, kernel, kernel): keeps x if the weight is trained, and the weight; makes
-    all its gradients at once [derivatives.yaml: convolution_backward]. Autocast computes it in its own format."""
+    """``F.conv2d``, weight (out, in / groups, kernel, kernel): keeps x and the weight, whichever is trained, and makes
+    all gradients at once [derivatives.yaml: convolution_backward]. Autocast computes it in its own format."""
     tape = x.tape
     compute = tape.autocast.format if tape.autocast else x.format
     x = to(x, compute)
     w = cast_weight(x, weight, compute)
     b = cast_weight(x, bias, compute) if bias is not None else None
-    x_shape, needs_x, needs_w = x.shape, x.needs_grad, w.needs_grad
+    x_shape = x.shape
     sources = [one for one in (x, w, b) if one is not None]
     shapes = [one.shape for one in sources if one.needs_grad]
 
@@ -38,11 +38,9 @@ def conv2d(x: Tensor, weight: Parameter, bias: Parameter | None, stride: int, pa
         return [fresh(tape, shape, compute, "conv2d (gradient)") for shape in shapes]
 
     side = convolved(x_shape[2], weight.shape[2], stride, padding)
-    keeps = [x] if needs_w else []
-    if needs_x and isinstance(w, Tensor):
-        keeps.append(w)
+    keeps = [one for one in (x, w) if isinstance(one, Tensor)]
     out = operator(tape, "conv2d", sources, (x_shape[0], weight.shape[0], side, side), compute, backward, keeps)
-    if needs_x and isinstance(w, Parameter):
+    if isinstance(w, Parameter):
         keep_weight(tape, out, w)
     return out
 
