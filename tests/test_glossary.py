@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
+from opened import opened
 from streamlit.testing.v1 import AppTest
 
 import memcalc
@@ -14,7 +16,9 @@ from memcalc import units
 from memcalc.learn.glossary import ALL, TERMS, Term
 from memcalc.learn.lessons import LESSONS
 from memcalc.learn.lessons.saving import LESSON as SAVING
+from memcalc.models import catalogue
 from memcalc.quantisation.gguf_types import BLOCKS
+from memcalc.ui import glossary
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +39,12 @@ def test_no_term_is_there_twice() -> None:
 def test_every_term_that_a_page_explains_is_in_the_glossary() -> None:
     """Whatever is passed to ``glossary.row``, or named ``terms`` or ``BOTH``, read off the source."""
     named: set[str] = set()
-    files = [*ROOT.glob("memcalc/ui/*.py"), *ROOT.glob("pages/views/*.py"), *ROOT.glob("memcalc/learn/lessons/*.py")]
+    files = [
+        *ROOT.glob("memcalc/ui/*.py"),
+        *ROOT.glob("pages/views/*.py"),
+        *ROOT.glob("memcalc/learn/lessons/*.py"),
+        *ROOT.glob("memcalc/learn/exercises/*.py"),
+    ]
     for file in files:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             given: list[ast.expr] = []
@@ -53,7 +62,24 @@ def test_every_term_that_a_page_explains_is_in_the_glossary() -> None:
     assert named <= TERMS.keys()
 
 
+PAGES = [one.name for one in sorted((ROOT / "pages" / "views").glob("*.py")) if one.name != "glossary.py"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_explains_the_words_that_it_uses(name: str) -> None:
+    """A row of buttons at the foot: at least two terms, each with its sentence, and the way to all of them."""
+    link = {"pins": json.dumps([{"model": "gpt2"}])} if name == "compare.py" else {}
+    test = opened(f"pages/views/{name}", **link)
+    assert not test.exception
+    said = [one.value for one in test.markdown]
+    assert sum(glossary.said(one) in said for one in ALL) >= 2
+    assert any(one.proto.label == "All terms" for one in test.get("page_link"))
+
+
 def test_figures_in_formulas_are_right() -> None:
+    rows, width = (catalogue.find("Llama-3.1-8B").config[name] for name in ("vocab_size", "hidden_size"))
+    assert f"{rows:,} × {width:,} × 2 B = {units.binary(rows * width * 2)}" in TERMS["embedding"].formula
+    assert f"{catalogue.find('Llama-3.1-8B').config['num_hidden_layers']} of them" in TERMS["block"].formula
     assert f"{8e9 * 2 / units.GiB:.1f} GiB" in TERMS["parameter"].formula
     block, size = BLOCKS["Q4_0"]
     assert TERMS["quantisation"].formula.endswith(f"= {8 * size / block}")

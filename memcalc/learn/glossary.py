@@ -256,6 +256,67 @@ ALL = (
         "1 GiB = 2³⁰ B = 1,073,741,824 B; 1 GB = 10⁹ B; 16 GiB = 17.2 GB",
     ),
     Term(
+        "block",
+        "One of the equal stretches that a model is built of, most often attention and a feed-forward part.",
+        "model = embedding + blocks + head; Llama-3.1-8B has 32 of them",
+        9,
+    ),
+    Term(
+        "embedding",
+        "The table that has a row of values for each word of the vocabulary.",
+        "vocabulary × width × bytes; Llama-3.1-8B: 128,256 × 4,096 × 2 B = 0.979 GiB",
+    ),
+    Term(
+        "range",
+        "The lowest and the highest figure that the answer may really have, for reasons that are listed below it.",
+        "fits: high end ≤ capacity − reserve; does not fit: low end above it; tight: between",
+    ),
+    Term(
+        "bandwidth",
+        "How many bytes a card’s memory moves in a second, which bounds how fast one text is written.",
+        "time of a new token ≥ (weights + KV cache) ÷ bandwidth",
+    ),
+    Term(
+        "MIG device",
+        "A slice of an NVIDIA GPU with memory of its own, which programs see as a GPU.",
+        "capacity = that of the slice, whatever the other slices hold",
+    ),
+    Term(
+        "trace",
+        "A run of the model’s real code on tensors that have a shape and no memory, which shows what lives when.",
+        "error = estimate’s tensors ÷ trace’s tensors − 1",
+    ),
+    Term(
+        "checkpoint",
+        "A file from which a training can go on: the weights and what the optimizer remembers.",
+        "weights + optimizer states; AdamW in mixed precision: 4 + 8 B for each parameter",
+    ),
+    Term(
+        "DPO",
+        "Learning from pairs of answers of which one is preferred, most often beside a frozen copy of the model.",
+        "sequences in a micro-batch = pairs × 2",
+    ),
+    Term(
+        "GRPO",
+        "Learning from rewards for several answers that the model itself writes to each prompt.",
+        "advantage of an answer = (its reward − the group’s mean) ÷ the group’s spread",
+    ),
+    Term(
+        "text encoder",
+        "The model of an image pipeline that turns the prompt into numbers.",
+        "memory = its weights + what one pass over the prompt needs",
+    ),
+    Term(
+        "denoiser",
+        "The model of an image pipeline that turns noise into a picture’s latents, step by step.",
+        "passes = steps; with guidance by an empty prompt each over twice as many latents",
+    ),
+    Term(
+        "VAE and latents",
+        "Latents are a small form of a picture, and the VAE is the model that turns them into pixels.",
+        "pixels = latents × 8 each way in FLUX.1, SDXL and Stable Diffusion",
+    ),
+    Term(
         "16 GB card",
         "Here, the smallest capacity that a driver reports for a consumer card sold with 16 GB.",
         "16 GiB − what the driver keeps",
