@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memcalc import kinds, recurrent
+from memcalc import checkpoint, kinds, recurrent
 from memcalc.allocator.unsplit import kept_ends
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Base, Lora, Maker
@@ -67,6 +67,7 @@ class Question:
         if model.spec.eager_only and scenario.attention != "eager":
             assumptions.append(f"attention: {scenario.attention} cannot run here, transformers has eager only for it")
             scenario = replace(scenario, attention="eager")
+        scenario = checkpoint.settled(scenario, model, assumptions)
         scenario = kinds.fitted(scenario, model.spec, assumptions)
         model = replace(model, spec=kinds.sized(model.spec, scenario))
         scenario = _lengths(scenario, model.spec, assumptions)
@@ -98,17 +99,19 @@ class Question:
     def _base(self) -> Base | None:
         """Quantised linear layers. QLoRA's base computes in the precision's 16-bit format if it has one."""
         compute = self.precision.autocast or self.precision.weights
-        if self.scenario.task == "train":
-            scheme = scheme_for(self.scenario.training.base_weights or SAME)
-        else:
-            scheme = scheme_for(self.scenario.inference.weights)
+        training = self.scenario.task == "train"
+        weights = (self.scenario.training.base_weights or SAME) if training else self.scenario.inference.weights
+        scheme = scheme_for(weights)
         if scheme is None:
             return None
+        stored = self.model.published
+        if stored is not None and stored.weights != weights:
+            stored = None
         # bitsandbytes replaces linear layers; transformers 5 keeps the experts of a block in one parameter.
         experts = self.serving or not scheme.product.startswith("bnb")
         # gpt-oss and its like come with experts in MXFP4 and everything else in 16 bits.
-        linears = scheme.name != "mxfp4" or getattr(self.model.spec, "experts", 1) == 1
-        return Base(compute, scheme, self.scenario.task == "train", experts, linears)
+        linears = stored is not None or scheme.name != "mxfp4" or getattr(self.model.spec, "experts", 1) == 1
+        return Base(compute, scheme, training, experts, linears, stored)
 
     def _head_only(self, spec: ModelSpec) -> tuple[str, ...] | None:
         if self.scenario.task != "train" or self.scenario.training.method != "head":

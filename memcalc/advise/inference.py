@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from memcalc import checkpoint
 from memcalc.advise import costs
 from memcalc.advise.changes import Change, Cost, Now, set_to
 from memcalc.scenario.choices import accepted, known_values
@@ -21,7 +22,7 @@ _GGUF = ("gguf:Q8_0", "gguf:Q6_K", "gguf:Q5_K_M", "gguf:Q4_K_M", "gguf:Q3_K_M", 
 
 def bits(name: str) -> int:
     """The whole bits a weight of a format's name: ``bits("gguf:Q4_K_M") == 4``, ``bits("int8") == 8``."""
-    found = re.search(r"[Qq](\d)_|(\d+)bit|(?:int|nf|fp|mxfp|nvfp)(\d+)", name)
+    found = re.search(r"[Qq](\d)_|(\d+)bit|(\d+)(?:\.\d+)?bpw|(?:int|nf|fp|mxfp|nvfp|float)(\d+)", name)
     return int(next(one for one in found.groups() if one)) if found else 16
 
 
@@ -37,6 +38,9 @@ def _formats(now: Now) -> Iterator[Change]:
         yield set_to("precision-bf16", "weights", "Weights in bf16", costs.WEIGHTS_16, precision="bf16")
     current = str(now.get("inference.weights") or "same")
     usual = _GGUF if now.get("inference.runtime") == "llama.cpp" else _WEIGHTS
+    stored = checkpoint.of(now.get("model"))
+    if current == "same" and stored is not None and stored.weights:
+        current = stored.weights
     held = bits(current) if current != "same" else 16
     for name in usual:
         if accepted("inference.weights", name) and bits(name) < held:

@@ -14,7 +14,7 @@ import numpy as np
 from memcalc.architectures.layers import Linear, Maker
 from memcalc.architectures.program import Inputs, Program, required
 from memcalc.architectures.run import Run, at_most
-from memcalc.architectures.spec import ModelSpec, templates
+from memcalc.architectures.spec import ModelSpec, places, templates
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import checkpointed
@@ -38,6 +38,7 @@ class Decoder(Program):
     def __init__(self, spec: ModelSpec, maker: Maker, unroll: bool = False) -> None:
         super().__init__(spec, maker)
         self.plan = templates([spec.kind(i) for i in range(spec.layers)], unroll)
+        maker.layers = places(self.plan)
         self.table = maker.parameter("embedding", spec.vocab, self.embedding_width)
         self.build()
         if not spec.tied:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from memcalc.architectures.layers import Linear, Maker, Norm
 from memcalc.architectures.program import Inputs, Program, given, run_blocks
 from memcalc.architectures.run import Run
-from memcalc.architectures.spec import ModelSpec, templates
+from memcalc.architectures.spec import ModelSpec, places, templates
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
@@ -65,6 +65,7 @@ class Encoder(Program):
     def __init__(self, spec: ModelSpec, maker: Maker, unroll: bool = False) -> None:
         super().__init__(spec, maker)
         self.plan = templates([None] * spec.layers, unroll)
+        maker.layers = places(self.plan)
         self.table = maker.parameter("embedding", spec.vocab, spec.hidden)
         self.build()
         self.build_head()

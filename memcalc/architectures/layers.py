@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from memcalc.architectures.dora import dora_sum
 from memcalc.formats import Format
+from memcalc.quantisation.modules import kept_layers
+from memcalc.quantisation.published import Published
 from memcalc.quantisation.scheme import Piece, Scheme
 from memcalc.tensors import ops
 from memcalc.tensors.ops.quantised import QuantisedParameter
@@ -46,25 +48,27 @@ class Base:
     """Quantised linear layers: the format that they compute in, and how they are stored. ``upcast``: what is not
     quantised is in fp32, as PEFT's prepare_model_for_kbit_training makes it. ``experts``: whether experts are quantised
     as well; where they lie in one tensor with three dimensions, not every library can. ``linears``: whether anything
-    but the experts is."""
+    but the experts is. ``published``: the checkpoint that is stored so, which says itself what it leaves as it is."""
 
     compute: Format
     scheme: Scheme
     upcast: bool = False
     experts: bool = True
     linears: bool = True
+    published: Published | None = None
 
 
 @dataclass(slots=True)
 class Maker:
     """Makes the parameters of a model in its format, counting what it makes. ``head_only``: how the names of those
-    begin that are trained, if not all (or the adapters) are."""
+    begin that are trained, if not all (or the adapters) are. ``layers``: those that a name's first part stands for."""
 
     format: Format
     lora: Lora | None = None
     base: Base | None = None
     head_only: tuple[str, ...] | None = None
     parameters: list[Parameter] = field(default_factory=list)
+    layers: Mapping[str, range] = field(default_factory=dict)
 
     def parameter(self, name: str, *shape: int, repeat: int = 1) -> Parameter:
         """A parameter of the model that no format quantises."""
@@ -77,12 +81,10 @@ class Maker:
     def weight(self, name: str, shape: tuple[int, int], repeat: int = 1, transposed: bool = False) -> Parameter:
         """The matrix of a linear layer, quantised if the model is."""
         if self.base is None or not self.base.linears:
-            one = self.parameter(name, *shape, repeat=repeat)
-            one.transposed = transposed
-            return one
+            return self._plain(name, shape, repeat, transposed)
         inputs, outputs = shape if transposed else shape[::-1]
         pieces = self.base.scheme.pieces(inputs, outputs)
-        return self._quantised(name, shape, repeat, pieces, transposed)
+        return self._stored(name, shape, repeat, pieces, transposed)
 
     def experts(
         self, name: str, count: int, inputs: int, outputs: int, repeat: int = 1, transposed: bool = False
@@ -91,19 +93,49 @@ class Maker:
         ``transposed``."""
         shape = (count, inputs, outputs) if transposed else (count, outputs, inputs)
         if self.base is None or not self.base.experts:
-            one = self.parameter(name, *shape, repeat=repeat)
-            one.transposed = transposed
-            return one
+            return self._plain(name, shape, repeat, transposed)
         pieces = tuple(
             Piece(piece.name, count * piece.bytes, f"{count:,} × ({piece.formula})")
             for piece in self.base.scheme.pieces(inputs, outputs)
         )
-        return self._quantised(name, shape, repeat, pieces, transposed)
+        return self._stored(name, shape, repeat, pieces, transposed)
 
     def head(self, name: str, shape: tuple[int, int]) -> Parameter:
-        """The matrix of the output head: few formats quantise it."""
-        pieces = self.base.scheme.head_pieces(shape[1], shape[0]) if self.base is not None else None
+        """The matrix of the output head: few formats quantise it, and few checkpoints."""
+        if self.base is None:
+            return self.parameter(name, *shape)
+        scheme, published = self.base.scheme, self.base.published
+        make = scheme.pieces if published is not None and published.head else scheme.head_pieces
+        pieces = make(shape[1], shape[0])
         return self._quantised(name, shape, 1, pieces, False) if pieces else self.parameter(name, *shape)
+
+    def _plain(self, name: str, shape: tuple[int, ...], repeat: int, transposed: bool) -> Parameter:
+        one = self.parameter(name, *shape, repeat=repeat)
+        one.transposed = transposed
+        return one
+
+    def _stored(
+        self, name: str, shape: tuple[int, ...], repeat: int, pieces: tuple[Piece, ...], transposed: bool
+    ) -> Parameter:
+        """The matrix as ``pieces``, but for the layers in which the checkpoint leaves it as it is. Of equal layers that
+        differ in this one is run, with the quantised matrix; the others count with their own bytes."""
+        left = self._left(name, repeat)
+        if left == repeat:
+            return self._plain(name, shape, repeat, transposed)
+        if left:
+            self._plain(f"{name} (left as it is)", shape, left, transposed)
+        return self._quantised(name, shape, repeat - left, pieces, transposed)
+
+    def _left(self, name: str, repeat: int) -> int:
+        """In how many of the ``repeat`` layers that it stands for the checkpoint leaves a matrix as it is."""
+        published = self.base.published if self.base is not None else None
+        if published is None:
+            return 0
+        module = name.removesuffix(".weight")
+        label, _, rest = module.partition(".")
+        if label in self.layers:
+            return kept_layers(published.kept, published.only, rest, tuple(self.layers[label]))
+        return repeat * published.leaves(module)
 
     def _quantised(
         self, name: str, shape: tuple[int, ...], repeat: int, pieces: tuple[Piece, ...], transposed: bool

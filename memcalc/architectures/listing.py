@@ -4,7 +4,7 @@ devices need. A new architecture plugs in by naming its tensors (``KINDS``)."""
 from __future__ import annotations
 
 from memcalc.architectures.program import Program
-from memcalc.architectures.spec import Template
+from memcalc.architectures.spec import places
 from memcalc.quantisation.weight import Kind, Weight
 from memcalc.tensors.tensor import Parameter
 
@@ -22,26 +22,17 @@ KINDS: dict[str, Kind] = {
 
 def listing(program: Program) -> list[Weight]:
     """Every weight of ``program``, with the layers that equal blocks stand for written out."""
-    places = {one.label: (one, _period(program.plan, one)) for one in program.plan}
+    layers = places(program.plan)
     tables = {id(one) for one in program.embeddings()}
     found: list[Weight] = []
     for parameter in program.parameters:
         label, _, rest = parameter.name.partition(".")
-        if label not in places:
+        if label not in layers:
             found.append(_outside(program, parameter, tables))
             continue
-        template, period = places[label]
         kind, rows, columns, copies = _inside(parameter, rest)
-        found += [
-            Weight(f"blk.{layer}.{rest}", kind, layer, rows, columns, copies)
-            for layer in range(template.layer, template.layer + template.repeat * period, period)
-        ]
+        found += [Weight(f"blk.{layer}.{rest}", kind, layer, rows, columns, copies) for layer in layers[label]]
     return found
-
-
-def _period(plan: list[Template], one: Template) -> int:
-    """How many layers lie from one run of ``one`` to its next."""
-    return sum(other.group == one.group for other in plan)
 
 
 def _outside(program: Program, parameter: Parameter, tables: set[int]) -> Weight:

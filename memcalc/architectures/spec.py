@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memcalc.formats import Format
@@ -160,6 +162,16 @@ def templates(kinds: list[object], unroll: bool = False) -> list[Template]:
         label = f"blocks {i + 1}–{last}" if period == 1 else f"blocks {i + 1}–{last - 2 * period + i + 1}"
         plan.append(Template(i, repeats, period, label))
     return plan + [_single(i) for i in range(last, total)]
+
+
+def places(plan: Sequence[Template]) -> dict[str, range]:
+    """The layers that each label of ``plan`` stands for.
+
+    >>> places(templates(["same"] * 32))["blocks 2–31"]
+    range(1, 31)
+    """
+    period = Counter(one.group for one in plan)
+    return {one.label: range(one.layer, one.layer + one.repeat * period[one.group], period[one.group]) for one in plan}
 
 
 def _single(layer: int) -> Template:

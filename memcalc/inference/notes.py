@@ -22,13 +22,17 @@ def inference_notes(question: Question) -> list[str]:
     scheme = scheme_for(inference.weights)
     notes = recurrent_notes(question.model.spec)
     if scheme is not None:
-        kept = (
-            "embeddings, norms and biases" if scheme.head_pieces(64, 64) else "embeddings, norms, biases and the head"
-        )
+        stored = question.model.published
+        own = stored if stored is not None and stored.weights == inference.weights else None
+        head = scheme.head_pieces(64, 64) is not None or (own is not None and own.head)
+        kept = "embeddings, norms and biases" if head else "embeddings, norms, biases and the head"
+        if own is not None and own.leaves_more:
+            kept += ", and the modules that its quantization_config leaves out,"
         notes.append(f"weights: {scheme.label}; {kept} stay in {question.scenario.precision}")
-        if getattr(question.model.spec, "experts", 1) > 1 and not question.serving and scheme.product.startswith("bnb"):
+        mixture = getattr(question.model.spec, "experts", 1) > 1
+        if mixture and not question.serving and scheme.product.startswith("bnb"):
             notes.append("experts stay as they are: bitsandbytes quantises linear layers, not experts in one tensor")
-        if getattr(question.model.spec, "experts", 1) > 1 and scheme.name == "mxfp4":
+        if mixture and scheme.name == "mxfp4" and (own is None or own.method == "mxfp4"):
             notes.append("MXFP4: the experts only, as gpt-oss is published; everything else stays in 16 bits")
         if not question.serving:
             notes += _kernel(scheme)

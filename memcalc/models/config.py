@@ -13,6 +13,7 @@ from typing import Any
 from memcalc.errors import ModelError
 from memcalc.models.composite import TEXT_PARTS, text_part
 from memcalc.models.description import ModelDescription
+from memcalc.models.quantised import published
 from memcalc.models.reader import FIELD, Family, shown
 from memcalc.models.readers import FAMILIES
 
@@ -53,7 +54,9 @@ def describe(config: Any, name: str = "") -> ModelDescription:
     """The model that ``config`` (a parsed config.json) describes; ModelError if there is no program for it."""
     if not isinstance(config, Mapping):
         raise ModelError("a config.json must be a JSON object", FIELD)
+    stored = published(config)
     config, outside = text_part(config)
+    stored = stored or published(config)
     kind = config.get("model_type")
     if kind is None:
         raise ModelError("config.json lacks model_type", f"{FIELD}.model_type", sorted(FAMILIES))
@@ -63,9 +66,8 @@ def describe(config: Any, name: str = "") -> ModelDescription:
     family = FAMILIES[kind]
     head_note = () if outside else _head(config, family)
     spec, assumptions = family.read(config)
-    if config.get("quantization_config"):
-        assumptions.append("quantization_config is ignored: weights are taken in the scenario's precision")
-    return ModelDescription(name or kind, spec, "program", (*outside, *head_note, *assumptions), "config.json")
+    notes = (*outside, *head_note, *assumptions)
+    return ModelDescription(name or kind, spec, "program", notes, "config.json", published=stored)
 
 
 def _head(config: Mapping[str, Any], family: Family) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from memcalc.architectures.spec import ModelSpec
+from memcalc.quantisation.published import Published
 from memcalc.quantisation.weight import Weight
 
 Method = Literal["program", "nearest", "generic", "recorded", "traced"]
@@ -22,7 +23,8 @@ class StoredWeights:
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
     """A name, what the model is made of, how it was understood, and what had to be assumed; ``stored``: the weights as
-    a GGUF file has them, if it was described by one."""
+    a GGUF file has them, if it was described by one; ``published``: how the checkpoint's weights are quantised, if they
+    are."""
 
     name: str
     spec: ModelSpec
@@ -30,3 +32,4 @@ class ModelDescription:
     assumptions: tuple[str, ...] = field(default=())
     source: str = ""
     stored: StoredWeights | None = field(default=None, repr=False)
+    published: Published | None = field(default=None, repr=False)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from memcalc.errors import ModelError
-from memcalc.models import catalogue, config
+from memcalc.models import catalogue, config, quantised
 from memcalc.models.description import ModelDescription
 from memcalc.models.files import gguf, gguf_listing, hub
 from memcalc.models.reader import shown
@@ -95,7 +95,7 @@ def carried(model: Any, allow_files: bool = False) -> Any:
 def _settled(model: Mapping[str, Any]) -> dict[str, Any]:
     """The object with what is read of its configuration, if that says the same."""
     described = describe(model)
-    seen = Recorded(_counted(model["config"]))
+    seen = Recorded(quantised.shortened(_counted(model["config"])))
     config.describe(seen)
     kept = {"config": seen.read(), **{one: model[one] for one in BESIDE if model.get(one) is not None}}
     return kept if describe(kept) == described else {**kept, "config": model["config"]}

@@ -86,6 +86,27 @@ class PerRow(Scheme):
 
 
 @dataclass(frozen=True, slots=True)
+class Packed(Scheme):
+    """compressed-tensors' ``pack-quantized``: as many values as go into an int32, a 16-bit scale a group, the shape as
+    two int64 [compressed-tensors compressors/quantized_compressors/pack_quantized.py]."""
+
+    width: int = 4
+    group: int = 128
+
+    def pieces(self, inputs: int, outputs: int) -> tuple[Piece, ...]:
+        """
+        >>> round(packed_in_words(4, 128).bits(4096, 4096), 4)      # 4 + 16/128
+        4.125
+        """
+        words = -(-inputs // (32 // self.width))
+        return (
+            values("weight_packed", words * outputs, 4),
+            values("weight_scale", _groups(inputs, self.group) * outputs, 2),
+            values("weight_shape", 2, 8),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class QuantoInt4(Scheme):
     """quanto's qint4: groups of 128 along the inputs with a 16-bit scale and shift each."""
 
@@ -112,6 +133,15 @@ def awq(bits: int, group: int) -> Gptq:
     )  # fmt: skip
 
 
+def packed_in_words(bits: int, group: int) -> Packed:
+    """``packed-4bit-g128``; group -1 is a scale for a whole row."""
+    size = "" if group < 0 else f", groups of {group}"
+    return Packed(
+        f"packed-{bits}bit-g{group}", f"packed int{bits}{size} (compressed-tensors)",
+        "compressed-tensors compressors/quantized_compressors/pack_quantized.py", "direct", False, bits, group,
+    )  # fmt: skip
+
+
 def hqq(bits: int, group: int) -> Hqq:
     """``hqq-4bit-g64``."""
     return Hqq(
@@ -132,6 +162,11 @@ PER_ROW = {
     "torchao-int8": PerRow("torchao-int8", "torchao int8", "torchao 0.18 quantization/quant_api.py", "dequantise"),
     "torchao-float8": PerRow("torchao-float8", "torchao float8", "torchao 0.18 quantization/quant_api.py", "fp8",
                              scale=4),
+    "fp8-channel": PerRow("fp8-channel", "FP8, a scale an output",
+                          "vLLM model_executor/layers/quantization/compressed_tensors", "fp8", scale=4),
+    "int8-channel": PerRow("int8-channel", "int8, a scale an output",
+                           "vLLM model_executor/layers/quantization/compressed_tensors", "fp8", scale=4),
+    "eetq-int8": PerRow("eetq-int8", "EETQ int8", "transformers integrations/eetq.py: EetqLinear"),
     "quanto-int8": PerRow("quanto-int8", "quanto int8", "optimum-quanto tensor/weights/qbytes.py", "dequantise"),
     "quanto-float8": PerRow("quanto-float8", "quanto float8", "optimum-quanto tensor/weights/qbytes.py", "dequantise"),
 }  # fmt: skip

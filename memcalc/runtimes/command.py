@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from memcalc import checkpoint
 from memcalc.quantisation import mixture_of
 
 PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -36,9 +37,15 @@ def note(scenario: Mapping[str, Any]) -> str:
     weights, runtime = inference["weights"], inference["runtime"]
     if runtime in ("llama.cpp", "ollama"):
         return "The file is one that you have downloaded or made; its name here is the usual one."
-    if weights != "same" and weights not in ONLINE:
+    if weights != "same" and weights not in ONLINE and not _as_published(scenario):
         return f"{weights} needs a checkpoint that was quantised beforehand: put its name in place of the model's."
     return ""
+
+
+def _as_published(scenario: Mapping[str, Any]) -> bool:
+    """Whether the weights are in the checkpoint's own format, which servers read off its config.json."""
+    stored = checkpoint.of(scenario.get("model"))
+    return stored is not None and stored.weights == scenario["inference"]["weights"]
 
 
 def _joined(*words: object) -> str:
@@ -52,7 +59,7 @@ def _vllm(scenario: Mapping[str, Any], inference: Mapping[str, Any], hub: str) -
             words += [f"--{name.replace('_', '-')}", inference[name]]
     if inference["kv_cache"] != "same":
         words += ["--kv-cache-dtype", CACHES[inference["kv_cache"]]]
-    if inference["weights"] in ONLINE:
+    if inference["weights"] in ONLINE and not _as_published(scenario):
         words += ["--quantization", ONLINE[inference["weights"]]]
     return _joined(*words, *(["--enforce-eager"] if inference.get("enforce_eager") else []))
 

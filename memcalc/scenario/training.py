@@ -14,7 +14,7 @@ from memcalc.training.optimizers import IMPLEMENTATIONS, OPTIONS
 METHODS = ("full", "lora", "qlora", "dora", "head")
 CHECKPOINTING = ("none", "full", "selective-attention", "selective-ops")
 LORA_DTYPES = ("fp32", "bf16", "fp16")
-BASE_WEIGHTS = ("nf4-dq", "nf4")
+BASE_WEIGHTS = ("nf4-dq", "nf4", "fp4-dq", "fp4")
 
 
 def read_training(top: Fields, task: str, notes: list[str]) -> Training:
@@ -41,9 +41,12 @@ def read_training(top: Fields, task: str, notes: list[str]) -> Training:
     gradient_dtype = read.get("gradient_dtype")
     if gradient_dtype not in (None, "fp32"):
         raise ScenarioError("training.gradient_dtype must be fp32 (or left out)", "training.gradient_dtype", ["fp32"])
-    base_weights = read.choice("base_weights", BASE_WEIGHTS, BASE_WEIGHTS[0]) if method == "qlora" else None
-    if read.get("base_weights") is not None and method != "qlora":
-        notes.append("training.base_weights is ignored: training.method is not qlora")
+    base_weights = None  # until the model is known: the checkpoint may have a format of its own
+    if read.get("base_weights") is not None:
+        if method == "qlora":
+            base_weights = read.choice("base_weights", BASE_WEIGHTS, BASE_WEIGHTS[0])
+        else:
+            notes.append("training.base_weights is ignored: training.method is not qlora")
     found = Training(
         method=method,
         optimizer=optimizer,

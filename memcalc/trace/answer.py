@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from memcalc.allocator.replay import Replay, replay
 from memcalc.allocator.workspaces import with_workspaces
 from memcalc.components import COMPONENTS
-from memcalc.errors import MemcalcError, ModelError
+from memcalc.errors import MemcalcError, ModelError, ScenarioError
 from memcalc.hardware.fit import device_for, judge
 from memcalc.models import catalogue
 from memcalc.overhead import UNEXPLAINED, context_bytes, up_to, workspace_bytes
@@ -111,6 +111,7 @@ def _understood(raw: Mapping[str, Any], scenario: Scenario, capability: float) -
     """The scenario with defaults filled in; lengths too where memcalc can describe the model by itself."""
     try:
         question = Question.read(scenario, capability)
+        _traceable(question)
         shown = question.scenario.as_dict()
         assumptions = list(question.assumptions)
         lora = shown.get("training", {}).get("lora")
@@ -123,6 +124,17 @@ def _understood(raw: Mapping[str, Any], scenario: Scenario, capability: float) -
         if raw.get(name) is not None:
             shown[name] = raw[name]
     return shown, assumptions
+
+
+def _traceable(question: Question) -> None:
+    """Refuse a quantised checkpoint that leaves modules out: the tracer quantises every linear layer but the head."""
+    stored, training = question.model.published, question.scenario.task == "train"
+    weights = question.scenario.training.base_weights if training else question.scenario.inference.weights
+    if stored is not None and stored.weights == weights and stored.leaves_more:
+        raise ScenarioError(
+            "the tracer does not follow the modules that the checkpoint's quantization_config leaves out",
+            "model.config.quantization_config",
+        )
 
 
 def _resolved(model: Any) -> Any:

@@ -17,7 +17,6 @@ from typing import Any
 
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.programs import PROGRAMS
-from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ModelError
 from memcalc.formats import Format
 from memcalc.models import config
@@ -85,14 +84,17 @@ def _read(stamps: tuple[tuple[str, int], ...]) -> ModelDescription:
                 counts[_dtype(tensor)] += math.prod(_shape(name, tensor))
     if any("lora_" in one for one in names):
         raise ModelError("these are the weights of an adapter, not of a model", FIELD)
-    notes = (*described.assumptions, *_agreement(described.spec, counts, any("lm_head" in one for one in names)))
+    notes = (*described.assumptions, *_agreement(described, counts, any("lm_head" in one for one in names)))
     return replace(described, assumptions=notes, source=f"config.json and headers of {files[0].parent.name}")
 
 
-def _agreement(spec: ModelSpec, counts: Counter[str], head: bool) -> list[str]:
+def _agreement(described: ModelDescription, counts: Counter[str], head: bool) -> list[str]:
     """What the headers say about the program: as many values, or ModelError."""
     total = sum(counts.values())
     said = ", ".join(f"{count:,} in {name}" for name, count in counts.most_common())
+    spec = described.spec
+    if described.published is not None:
+        return [f"the files hold {said}: quantised, as their config.json says"]
     if not set(counts) <= PLAIN:
         return [f"the files hold quantised weights ({said}): they are taken in the scenario's format"]
     program = PROGRAMS[spec.family](spec, Maker(Format.BF16))
