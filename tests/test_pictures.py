@@ -16,11 +16,13 @@ PUBLISHED = {
     "resnext101_64x4d": 83_455_272, "wide_resnet50_2": 68_883_240, "wide_resnet101_2": 126_886_696,
 }  # fmt: skip
 
-# The same page for vision transformers; timm's model cards for the rest.
-TRANSFORMERS = {
+# The same page for vision transformers and ConvNeXt; timm's model cards for the rest.
+OTHERS = {
     ("torchvision", "vit_b_16"): 86_567_656, ("torchvision", "vit_b_32"): 88_224_232,
     ("torchvision", "vit_l_16"): 304_326_632, ("torchvision", "vit_l_32"): 306_535_400,
     ("torchvision", "vit_h_14"): 632_045_800, ("timm", "vit_base_patch16_224"): 86_567_656,
+    ("torchvision", "convnext_tiny"): 28_589_128, ("torchvision", "convnext_small"): 50_223_688,
+    ("torchvision", "convnext_base"): 88_591_464, ("torchvision", "convnext_large"): 197_767_336,
     ("timm", "deit_tiny_patch16_224"): 5_717_416, ("timm", "deit_small_patch16_224"): 22_050_664,
 }  # fmt: skip
 VIT_BASE = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "num_labels": 1000}
@@ -35,10 +37,10 @@ def test_parameters_are_the_published_ones(name: str) -> None:
     assert memcalc.estimate(asked(model={"torchvision": name})).parameters["total"] == PUBLISHED[name]
 
 
-@pytest.mark.parametrize(("library", "name"), TRANSFORMERS)
-def test_parameters_of_vision_transformers_are_the_published_ones(library: str, name: str) -> None:
+@pytest.mark.parametrize(("library", "name"), OTHERS)
+def test_parameters_of_the_others_are_the_published_ones(library: str, name: str) -> None:
     found = memcalc.estimate(asked(model={library: name}))
-    assert found.parameters["total"] == TRANSFORMERS[library, name]
+    assert found.parameters["total"] == OTHERS[library, name]
 
 
 def test_a_vision_transformer_has_a_position_for_every_patch() -> None:

@@ -108,3 +108,21 @@ train("torchvision", "vit_b_16", 16, 224, "bf16-mixed", optimizer_impl="fused")
 train("torchvision", "vit_l_16", 8, 224, "fp32", optimizer="sgd")
 infer("torchvision", "vit_b_32", 8, 224, "fp32")
 infer("torchvision", "vit_h_14", 4, 224, "bf16")
+
+# ConvNeXt
+for precision in ("fp32", "bf16", "bf16-mixed", "fp16-mixed"):
+    train("timm", "convnext_tiny", 8, 224, precision)
+    train("timm", "convnext_tiny", 3, 96, precision, checkpointing="full")
+    train("timm", "convnext_tiny", 4, 161, precision, method="head")
+    infer("timm", "convnext_tiny", 5, 224, precision.removesuffix("-mixed"))
+train("timm", "convnext_small", 16, 224, "bf16-mixed", grad_accumulation=2)
+train("timm", "convnext_base", 1, 288, "fp32", optimizer="sgd-momentum")
+train("timm", "convnext_large", 32, 224, "bf16", optimizer_impl="fused")
+infer("timm", "convnext_xlarge", 16, 384, "fp16")
+for precision in ("fp32", "bf16", "bf16-mixed"):
+    train("torchvision", "convnext_tiny", 8, 224, precision)
+    train("torchvision", "convnext_tiny", 3, 97, precision, optimizer="sgd")
+    train("torchvision", "convnext_tiny", 4, 161, precision, method="head")
+    infer("torchvision", "convnext_tiny", 5, 224, precision.removesuffix("-mixed"))
+train("torchvision", "convnext_base", 16, 224, "fp16-mixed", grad_accumulation=2)
+train("torchvision", "convnext_large", 1, 224, "fp32", optimizer_impl="fused")

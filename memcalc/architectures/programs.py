@@ -5,6 +5,8 @@ from __future__ import annotations
 from memcalc.architectures.bert import Bert, DistilBert, Roberta
 from memcalc.architectures.bloom import Bloom
 from memcalc.architectures.cohere import Cohere, Cohere2
+from memcalc.architectures.convnext import ConvNeXt
+from memcalc.architectures.convnext_torchvision import TorchvisionConvNeXt
 from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
@@ -100,6 +102,8 @@ PROGRAMS: dict[str, type[Program]] = {
     "roberta": Roberta,
     "distilbert": DistilBert,
     "resnet": ResNet,
+    "timm_convnext": ConvNeXt,
+    "torchvision_convnext": TorchvisionConvNeXt,
     "vit": ViT,
     "timm_vit": TimmViT,
     "torchvision_vit": TorchvisionViT,

@@ -371,6 +371,10 @@ def _deliver(parameter: Parameter, grad: Tensor) -> None:
         return
     if parameter.grad is None:
         assert whole is not None
+        if parameter.reordered:
+            whole = Tensor(
+                whole.tape.storage(whole.shape, whole.format, "new_empty_strided"), whole.shape, whole.format
+            )
         whole.storage.record.component = "gradients"
         whole.storage.record.name = parameter.name
         parameter.grad = Tensor(whole.storage, parameter.shape, parameter.format)

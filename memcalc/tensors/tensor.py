@@ -62,10 +62,13 @@ class Parameter:
     It is its own end of the graph: gradients that reach it are gathered in ``buffer`` until all
     ``uses`` have delivered, then become (or are added to) ``grad``. ``transposed``: a matrix that lies (inputs,
     outputs), as Conv1D's does, not (outputs, inputs). ``stray``: made in the forward pass and no part of the model, so
-    that its gradient lives as long as the graph.
+    that its gradient lives as long as the graph. ``reordered``: its gradient comes in another order in memory than its
+    own, and is copied where it is put.
     """
 
-    __slots__ = ("buffer", "format", "grad", "name", "repeat", "shape", "stray", "trainable", "transposed", "uses")
+    __slots__ = (
+        "buffer", "format", "grad", "name", "reordered", "repeat", "shape", "stray", "trainable", "transposed", "uses",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Parameter:
         self.trainable = trainable
         self.transposed = transposed
         self.stray = stray
+        self.reordered = False
         self.uses = 0
         self.buffer: Tensor | None = None
         self.grad: Tensor | None = None

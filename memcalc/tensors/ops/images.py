@@ -5,10 +5,13 @@ The workspaces that cuDNN takes for a convolution are not tensors and are not co
 
 from __future__ import annotations
 
-from memcalc.formats import Format
+from collections.abc import Callable
+
+from memcalc.formats import Format, wider
 from memcalc.tensors.autograd import graph_node, keep, operator
 from memcalc.tensors.ops.elementwise import Grads, fresh, keep_weight, to
 from memcalc.tensors.ops.matmul import cast_weight
+from memcalc.tensors.ops.patches import seen
 from memcalc.tensors.tape import Size
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -101,11 +104,57 @@ def max_pool(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
     return out
 
 
-def average(x: Tensor) -> Tensor:
-    """The mean of each channel, (batch, channels): ``F.adaptive_avg_pool2d(x, 1).flatten(1)``; keeps nothing."""
+def average(x: Tensor, strided: bool = False) -> Tensor:
+    """The mean of each channel, (batch, channels): ``F.adaptive_avg_pool2d(x, 1).flatten(1)``; keeps nothing.
+    ``strided``: x lies channel by channel, and the result is given that order as well, whose gradient is spread
+    again."""
     tape, shape, fmt = x.tape, x.shape, x.format
 
     def backward(grad: Tensor) -> Grads:
         return [fresh(tape, shape, fmt, "mean (gradient)")]
 
-    return operator(tape, "mean", (x,), shape[:2], fmt, backward).view(*shape[:2])
+    out = operator(tape, "mean", (x,), shape[:2], fmt, backward)
+    if not strided:
+        return out.view(*shape[:2])
+
+    def spread(grad: Tensor) -> Grads:
+        return [fresh(tape, shape[:2], fmt, "as_strided (gradient)")]
+
+    return Tensor(out.storage, out.shape, fmt, graph_node(tape, (out,), spread), 0, True)
+
+
+def normed_by_channel(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
+    """LayerNorm over the channels of (batch, channels, side, side): the map is seen with its channels last, and back
+    again, so that its gradient is a view."""
+    batch, channels, high, wide = x.shape
+    return seen(norm(seen(x, batch, high, wide, channels)), *x.shape)
+
+
+def scaled(x: Tensor, weight: Parameter, first: bool = False) -> Tensor:
+    """``x * weight.reshape(1, -1, 1, 1)`` (or ``weight * x``: it is ``first``), a number for each channel: in the wider
+    format, autocast or not; keeps x. The weight's gradient is made at full size, and summed by the engine."""
+    tape, shape = x.tape, x.shape
+    fmt = wider(x.format, weight.format)
+    count = sum(one.needs_grad for one in (x, weight))
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "mul (gradient)") for _ in range(count)]
+
+    sources = (weight, x) if first else (x, weight)
+    out = operator(tape, "mul", sources, shape, fmt, backward, (x,) if weight.needs_grad else ())
+    if out.node is not None and weight.needs_grad and out.node.edges:
+        out.node.edges[0 if first else -1].spread = True
+    if x.needs_grad:
+        keep_weight(tape, out, weight)
+    return out
+
+
+def dropped_rows(x: Tensor) -> Tensor:
+    """torchvision's ``stochastic_depth`` in mode "row": x times a random number for each picture, which is kept."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    noise = fresh(tape, (shape[0], 1, 1, 1), fmt, "stochastic depth")
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "mul (gradient)")]
+
+    return operator(tape, "mul", (x,), shape, fmt, backward, (noise,))

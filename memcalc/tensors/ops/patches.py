@@ -6,6 +6,7 @@ from memcalc.formats import wider
 from memcalc.tensors.autograd import graph_node, operator
 from memcalc.tensors.ops.elementwise import Grads, add, contiguous, fresh, to
 from memcalc.tensors.ops.matmul import cast_weight, linear
+from memcalc.tensors.tape import Size
 from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
 
@@ -38,14 +39,25 @@ def linear_turned(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
     return add(x, cast_weight(x, bias, fmt))
 
 
-def turned(x: Tensor) -> Tensor:
-    """x in another order of its dimensions: a view, whose gradient has to be copied back into x's order."""
-    tape, shape, fmt = x.tape, x.shape, x.format
+def seen(x: Tensor, *shape: Size) -> Tensor:
+    """x in another order of its dimensions, now of ``shape``: a view, whose gradient is one too."""
+    before = x.shape
 
     def backward(grad: Tensor) -> Grads:
-        return [fresh(tape, shape, fmt, "clone (gradient)")]
+        return [grad.view(*before)]
 
-    return Tensor(x.storage, shape, fmt, graph_node(tape, (x,), backward), 0, True)
+    return Tensor(x.storage, shape, x.format, graph_node(x.tape, (x,), backward), 0, True)
+
+
+def turned(x: Tensor, *shape: Size) -> Tensor:
+    """x in another order of its dimensions (of ``shape``, if it changes): a view, whose gradient has to be copied back
+    into x's order."""
+    tape, before, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, before, fmt, "clone (gradient)")]
+
+    return Tensor(x.storage, shape or before, fmt, graph_node(tape, (x,), backward), 0, True)
 
 
 def copied(x: Tensor) -> Tensor:
