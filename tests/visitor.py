@@ -77,13 +77,23 @@ class Visitor:
         self.states[key] = value
         return await self._ask(self.widgets[key].fragment)
 
+    async def press(self, key: str) -> Answer:
+        """Press a button; it is not held down for what is asked next."""
+        try:
+            return await self.move(key, True)
+        finally:
+            self.states.pop(key, None)
+
     async def follow(self) -> Answer | None:
         """What a fragment that refreshes by itself has drawn once its time has come; None where there is none."""
         if not self.repeats:
             return None
-        part, seconds = next(iter(self.repeats.items()))
-        await asyncio.sleep(seconds)
-        return await self._ask(part, by_itself=True)
+        await asyncio.sleep(next(iter(self.repeats.values())))
+        return await self.refresh()
+
+    async def refresh(self) -> Answer:
+        """Ask for the fragment that refreshes by itself, now."""
+        return await self._ask(next(iter(self.repeats)), by_itself=True)
 
     async def settle(self) -> list[Answer]:
         """All that follows until nothing on the page refreshes by itself any more."""
@@ -116,6 +126,7 @@ class Visitor:
                 found.parts = tuple(message.metadata.run.fragment_ids)
                 if not found.parts:
                     self.repeats.clear()
+                    self.widgets.clear()
             elif kind == "navigation":
                 self._hash = message.navigation.page_script_hash
             elif kind == "page_info_changed":
@@ -129,6 +140,7 @@ class Visitor:
                 self._element(message, found, began)
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 found.end = time.monotonic() - began
+                self.states = {key: state for key, state in self.states.items() if key in self.widgets}
                 return found
 
     def _element(self, message: ForwardMsg, found: Answer, began: float) -> None:

@@ -16,14 +16,24 @@ from memcalc.ui.colours import COLOURS, LABELS, LINE, ink
 TOP, LABEL, BAR, GAP, AXIS = 6, 24, 30, 14, 54
 NAMED_FROM = 0.06
 """Narrower than this share of the axis, a segment gets no name of its own."""
-HEIGHT = 410
-"""Pixels of a chart of lines, on a projector too: all of it is to be seen above the presenter's bar."""
+HEIGHT = 390
+"""Pixels of a chart of lines, and of any chart on a projector: of 720, all of it is to be seen above the presenter's
+bar."""
+LARGEST = 1.5
+"""Letters and bars on a projector, against those on a desk."""
 LETTERS = 13
 
 
 def figure(shown: Bars | Curves, scale: float = 1.0) -> dict[str, Any]:
     """The figure, whichever it is."""
     return bars(shown, scale) if isinstance(shown, Bars) else curves(shown, scale)
+
+
+def presented(shown: Bars | Curves) -> dict[str, Any]:
+    """The figure for a projector: as large as can be seen above the presenter's bar."""
+    if isinstance(shown, Curves):
+        return curves(shown, LARGEST)
+    return bars(shown, min(LARGEST, HEIGHT / (TOP + len(shown.stacks) * (LABEL + BAR + GAP) + AXIS)))
 
 
 def _layout(height: float, scale: float, **more: Any) -> dict[str, Any]:

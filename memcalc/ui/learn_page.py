@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from memcalc.errors import MemcalcError
 from memcalc.learn.case import Case, Model, Own
@@ -164,24 +165,27 @@ def _figure(number: int, model: Model, presenting: bool, step: str) -> None:
     lesson = LESSONS[number - 1]
     if presenting and step == "remember":
         with st.container(key="kept"):  # the controls keep their values while they are not to be seen
-            _variables(lesson)
+            _variables(lesson, st.container(), st.container())
         return
-    left, right = st.columns([4, 8] if presenting else [5, 8], gap="large")
+    left, right = st.columns([5, 8], gap="large")
     with left:
-        case = lesson.case(model, _variables(lesson))
+        control, first, second = st.container(), st.container(), st.container()
+        # A room reads the sentence; a reader goes on to what else can be moved.
+        said, rest = (first, second) if presenting else (second, first)
+        case = lesson.case(model, _variables(lesson, control, rest))
     try:
         shown = lesson.show(case)
     except MemcalcError as error:
-        left.warning(plain(error.message), icon=":material/info:", title="These settings do not go together")
+        said.warning(plain(error.message), icon=":material/info:", title="These settings do not go together")
         return
-    with left:
-        st.html(html.headline(shown.headline) + html.notes((*shown.notes, f"Unchanged: {lesson.fixed(case)}")))
+    notes = html.notes((*shown.notes, f"Unchanged: {lesson.fixed(case)}"))
+    said.html(html.headline(shown.headline) + ("" if presenting else notes))
     with right, st.container(key="figure"):
         legend = html.legend(shown.figure)
         if legend:
             st.html(legend)
         st.plotly_chart(
-            PlainFigure(figures.figure(shown.figure, learn_presenter.SCALE if presenting else 1.0)),
+            PlainFigure(figures.presented(shown.figure) if presenting else figures.figure(shown.figure)),
             key=f"lesson-figure-{number}",
             config=CONFIG,
             alt=shown.alternative,
@@ -190,18 +194,20 @@ def _figure(number: int, model: Model, presenting: bool, step: str) -> None:
     left.html(html.formula(shown.formula))
     if shown.rules:
         right.html(html.rules(shown.rules))
-    if not presenting:
+    if presenting:
+        st.html(notes)
+    else:
         _beyond(lesson, case)
 
 
-def _variables(lesson: Lesson) -> dict[str, Any]:
-    """The variable's control; where a lesson has several, one at a time is moved and the rest is behind a button."""
-    if len(lesson.variables) == 1:
-        return {one.key: _control(one) for one in lesson.variables}
-    names = [one.label for one in lesson.variables]
-    moved = st.selectbox("Move one thing", names, key=learn_state.MOVE, bind=LINK)
-    place = st.container()
-    rest = st.expander("The rest of your case", icon=":material/tune:", key="rest")
+def _variables(lesson: Lesson, place: DeltaGenerator, below: DeltaGenerator) -> dict[str, Any]:
+    """The variable's control; where a lesson has several, one at a time is moved, and the rest is behind a button."""
+    with place:
+        if len(lesson.variables) == 1:
+            return {one.key: _control(one) for one in lesson.variables}
+        names = [one.label for one in lesson.variables]
+        moved = st.selectbox("Move one thing", names, key=learn_state.MOVE, bind=LINK)
+    rest = below.expander("The rest of your case", icon=":material/tune:", key="rest")
     states = {}
     for one in lesson.variables:
         with place if one.label == moved else rest:

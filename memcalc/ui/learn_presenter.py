@@ -15,8 +15,6 @@ from memcalc.ui import brought, controls, learn_link, learn_markup, learn_state,
 from memcalc.ui.state import Settings
 from memcalc.ui.words import plain
 
-SCALE: Final = 1.5
-"""Letters and bars of a figure on a projector, against those on a desk."""
 MODEL_KEYS: Final = {"source": controls.SOURCES[0], "model": "Llama-3.1-8B", "size": "7B", "exact": ""}
 """What decides about the model in a link, and what may be left out of it."""
 _HOST: Final = "_host"

@@ -12,7 +12,6 @@ asking to the end of the refresh; the server's threads and child processes. Prin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import statistics
@@ -21,16 +20,14 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "tests" / "nvml")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / one) for one in ("", "nvml", "benchmarks"))]
 
-from conftest import Server  # noqa: E402
+from process import children, percentile, processor_time, threads  # noqa: E402
+from server import Server  # noqa: E402
 from stand_in import StandIn, busy  # noqa: E402
-from streamlit.proto.BackMsg_pb2 import BackMsg  # noqa: E402
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402
-from websockets.asyncio.client import connect  # noqa: E402
+from visitor import Visitor  # noqa: E402
 
 EVERY = 2.0  # seconds; the usual rate of the sampler
 #: Most of one core that the live page may take, with thirty visitors.
@@ -68,75 +65,24 @@ class Found:
     children: int = 0
 
     def row(self, name: str) -> str:
-        ordered = sorted(self.delays)
-        ninety = ordered[int(0.9 * (len(ordered) - 1))]
         size = self.bytes / max(1, len(self.delays)) / 1024
         return (
-            f"| {name} | {self.processor:.0%} of a core | {1000 * statistics.median(ordered):.0f} ms | "
-            f"{1000 * ninety:.0f} ms | {1000 * ordered[-1]:.0f} ms | {size:.1f} KiB | "
+            f"| {name} | {self.processor:.0%} of a core | {1000 * statistics.median(self.delays):.0f} ms | "
+            f"{1000 * percentile(self.delays, 0.9):.0f} ms | {1000 * max(self.delays):.0f} ms | {size:.1f} KiB | "
             f"{self.threads}, {self.children} |"
         )
 
 
-def processor_time(pid: int) -> float:
-    """Seconds of processor time that a process and its living children have used, ended threads included: Linux's clock
-    of a process (clock_getcpuclockid(3)), since /proc counts in ticks that short threads slip through."""
-    seconds = 0.0
-    for one in [pid, *children(pid)]:
-        with contextlib.suppress(OSError):
-            seconds += time.clock_gettime(~one << 3 | 2)
-    return seconds
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # a thread that has just ended
-            found += [int(one) for one in (task / "children").read_text().split()]
-    return found
-
-
 async def visitor(url: str, page: str, begin: float, end: float, found: Found) -> None:
     """One visitor, who asks first at ``begin`` and until ``end``."""
-    async with connect(f"{url}/_stcore/stream", subprotocols=["streamlit"], max_size=2**26) as line:  # type: ignore[list-item]
-        await ask(line, page=page)
-        part, _ = await until_done(line)
-        while not part:
-            part, _ = await until_done(line)
+    async with Visitor(url, page) as one:
+        await one.open()
         await asyncio.sleep(max(0.0, begin - time.monotonic()))
         while (asked := time.monotonic()) < end:
-            await ask(line, page=page, part=part)
-            _, size = await until_done(line)
-            done = time.monotonic()
-            found.delays.append(done - asked)
-            found.bytes += size
-            await asyncio.sleep(max(0.0, asked + EVERY - done))
-
-
-async def ask(line: Any, page: str, part: str = "") -> None:
-    message = BackMsg()
-    message.rerun_script.page_name = page
-    message.rerun_script.fragment_id = part
-    message.rerun_script.is_auto_rerun = bool(part)
-    await line.send(message.SerializeToString())
-
-
-async def until_done(line: Any) -> tuple[str, int]:
-    """The refreshing part that the page names, if it does, and the bytes that came until the script had finished."""
-    part, size = "", 0
-    while True:
-        raw = await line.recv()
-        size += len(raw)
-        message = ForwardMsg.FromString(raw)
-        kind = message.WhichOneof("type")
-        if kind == "auto_rerun":
-            part = message.auto_rerun.fragment_id
-        elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
-            shown = message.delta.new_element
-            if shown.WhichOneof("type") == "exception":
-                raise RuntimeError(shown.exception.message)
-        elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-            return part, size
+            answer = await one.refresh()
+            found.delays.append(answer.end)
+            found.bytes += answer.bytes
+            await asyncio.sleep(max(0.0, asked + EVERY - time.monotonic()))
 
 
 async def measure(server: Server, page: str, visitors: int, seconds: float) -> Found:
@@ -148,13 +94,13 @@ async def measure(server: Server, page: str, visitors: int, seconds: float) -> F
     everybody = []
     for number in range(visitors):
         first = begin + number * EVERY / visitors
-        everybody.append(asyncio.create_task(visitor(server.url.replace("http", "ws"), page, first, end, found)))
+        everybody.append(asyncio.create_task(visitor(server.url, page, first, end, found)))
         await asyncio.sleep(EVERY / visitors)
     await asyncio.sleep(max(0.0, begin - time.monotonic()))
     before, at = processor_time(pid), time.monotonic()
     await asyncio.sleep(seconds - 1)
     found.processor = (processor_time(pid) - before) / (time.monotonic() - at)
-    found.threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
+    found.threads = threads(pid)
     found.children = len(children(pid))
     await asyncio.gather(*everybody)
     return found

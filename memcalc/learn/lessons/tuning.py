@@ -8,6 +8,7 @@ from memcalc import units
 from memcalc.learn.case import Case, ask, device, parts
 from memcalc.learn.lesson import Bars, Lesson, Link, Question, Rule, Shown, Stack, Table, Term, Variable
 from memcalc.learn.lessons.variables import dashboard
+from memcalc.learn.lessons.where import activations
 from memcalc.learn.words import LABELS, between, listed, percent, times
 
 WAYS: Final[dict[str, dict[str, Any]]] = {
@@ -101,11 +102,13 @@ def beside_four_bits(case: Case) -> str:
 def _rules(case: Case) -> tuple[Rule, ...]:
     full, lora = ask(scenario(case, "full")), ask(scenario(case, "lora"))
     trained, ratio = lora.parameters["trainable"] / full.parameters["trainable"], device(lora) / device(full)
-    left = lora.component_peak["activations"] / full.component_peak["activations"]
+    before, after = (one.component_peak["activations"] for one in (full, lora))
+    copies = activations(case, full)[1]
     return (
         Rule(SHRINK, ratio <= 2 * trained,
              f"LoRA trains {percent(trained)} of the parameters and needs {percent(ratio)} of the memory; "
-             f"{percent(left)} of the activations remain."),
+             f"{percent(after / before)} of the activations remain: of {units.binary(before - after)} that are gone, "
+             f"{units.binary(copies)} were 16-bit copies of the weights, which weights in 16 bits do not need."),
     )  # fmt: skip
 
 
