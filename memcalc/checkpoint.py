@@ -95,7 +95,7 @@ def _trained(scenario: Scenario, stored: Published | None, assumptions: list[str
         )
     if training.method != "qlora":
         raise ScenarioError(
-            f"the checkpoint is in {name(stored)}: its weights are frozen, adapters beside them can be trained",
+            f"the checkpoint is in {name(stored)}: its weights are frozen, qlora trains adapters beside them",
             "training.method",
             ["qlora"],
         )

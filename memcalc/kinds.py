@@ -3,13 +3,18 @@ the lengths that each kind has."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 from memcalc.architectures.encoder import EncoderSpec
 from memcalc.architectures.images import ImageSpec
 from memcalc.architectures.seq2seq import Seq2SeqSpec
 from memcalc.architectures.spec import ModelSpec
-from memcalc.errors import ScenarioError
+from memcalc.errors import MemcalcError, ScenarioError
+from memcalc.models import describe
 from memcalc.scenario import SERVERS, Inference, Scenario
 
 SMALLEST, LARGEST = 32, 8192
@@ -18,6 +23,41 @@ SMALLEST, LARGEST = 32, 8192
 READS = "the model reads all tokens at once and writes none"
 TARGET = 128
 """Tokens of a decoder's sequence, where the scenario does not say [the contract's default]."""
+
+
+_OF_DECODERS = frozenset(("image_size", "target_len"))
+_WRITING = ("inference.runtime", "inference.new_tokens", "inference.kv_cache", "inference.beams", "inference.logits")
+
+
+def idle(spec: ModelSpec) -> frozenset[str]:
+    """The fields of a scenario that decide nothing for a kind of model, or that it has no choice in."""
+    if spec.sees:
+        lengths = ("seq_len", "target_len", "attention_mask", "inference.prompt_tokens", "inference.weights")
+        return frozenset((*_WRITING, *lengths))
+    if isinstance(spec, Seq2SeqSpec):
+        return frozenset(("image_size", "inference.kv_cache"))
+    return _OF_DECODERS if spec.generates else _OF_DECODERS.union(_WRITING)
+
+
+def idle_in(scenario: Mapping[str, Any]) -> frozenset[str]:
+    """The same for a scenario's model; one that only a file or the network describes is taken as a decoder."""
+    model = scenario.get("model")
+    if isinstance(model, Mapping) and not model.keys() & {"hub", "gguf", "safetensors"}:
+        model = json.dumps(model, sort_keys=True)
+    return _idle(model) if isinstance(model, str) else _OF_DECODERS
+
+
+@lru_cache(maxsize=256)
+def _idle(model: str) -> frozenset[str]:
+    try:
+        return idle(describe(json.loads(model) if model.startswith("{") else model, allow_files=False).spec)
+    except MemcalcError:
+        return _OF_DECODERS
+
+
+def sees(scenario: Mapping[str, Any]) -> bool:
+    """Whether a scenario's model looks at pictures: a side in pixels is then what other models' lengths are."""
+    return "image_size" not in idle_in(scenario)
 
 
 def fitted(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scenario:

@@ -8,6 +8,7 @@ from typing import Any
 
 from memcalc.diffusion import OFFLOADS, PRECISIONS, WEIGHTS, is_pipeline
 from memcalc.errors import MemcalcError, ScenarioError
+from memcalc.kinds import idle_in, sees
 from memcalc.models import catalogue
 from memcalc.models.families import SIZES, families, family
 from memcalc.scenario.choices import known_values
@@ -36,8 +37,10 @@ LENGTHS = (
     98304,
     131072,
 )
-SIDES = (256, 512, 768, 1024, 1280, 1536, 2048)
-"""Pixels a side of a picture."""
+SIDES = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 768, 1024)
+"""Pixels a side of what a classifier looks at."""
+PICTURES = (256, 512, 768, 1024, 1280, 1536, 2048)
+"""Pixels a side of what a pipeline makes."""
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 NEW_TOKENS = (1, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
@@ -83,6 +86,9 @@ def axes(scenario: Mapping[str, Any]) -> dict[str, Axis]:
     found = _training(scenario) if training else _inference(scenario)
     if is_pipeline(scenario):
         found = _pictures()
+    else:
+        idle = idle_in(scenario)
+        found = [one for one in found if one.path not in idle]
     model = _model(scenario)
     return {one.key: one for one in (*found, *([model] if model else [])) if len(one.values) > 1}
 
@@ -111,7 +117,7 @@ def _pictures() -> list[Axis]:
     return [
         Axis("batch", "prompts at once", "batch", LADDER[:8], _put("batch")),
         Axis("images", "pictures a prompt", "inference.images", LADDER[:8], _put("inference.images")),
-        Axis("side", "pixels a side", "inference.width", SIDES, _set_side),
+        Axis("side", "pixels a side", "inference.width", PICTURES, _set_side),
         Axis("precision", "precision", "precision", PRECISIONS, _put("precision")),
         Axis("offload", "weights on the card", "inference.offload", OFFLOADS, _put("inference.offload")),
         Axis("weights", "format of the denoiser's weights", "inference.weights", WEIGHTS, _put("inference.weights")),
@@ -119,8 +125,10 @@ def _pictures() -> list[Axis]:
 
 
 def _training(scenario: Mapping[str, Any]) -> list[Axis]:
+    what = "pictures" if sees(scenario) else "sequences"
     found = [
-        Axis("batch", "sequences in a micro-batch", "batch", LADDER, _put("batch"), "batch"),
+        Axis("batch", f"{what} in a micro-batch", "batch", LADDER, _put("batch"), "batch"),
+        Axis("side", "pixels a side", "image_size", SIDES, _put("image_size")),
         Axis("seq_len", "tokens per sequence", "seq_len", LENGTHS, _put("seq_len"), "seq_len"),
         _choice("precision", "precision", "precision"),
         Axis("optimizer", "optimizer", "training.optimizer", tuple(IMPLEMENTATIONS), _set_optimizer),
@@ -135,7 +143,10 @@ def _training(scenario: Mapping[str, Any]) -> list[Axis]:
 def _inference(scenario: Mapping[str, Any]) -> list[Axis]:
     prompt, new = "inference.prompt_tokens", "inference.new_tokens"
     return [
-        Axis("batch", "sequences at once", "batch", LADDER, _put("batch"), "batch"),
+        Axis(
+            "batch", f"{'pictures' if sees(scenario) else 'sequences'} at once", "batch", LADDER, _put("batch"), "batch"
+        ),
+        Axis("side", "pixels a side", "image_size", SIDES, _put("image_size")),
         Axis("context", "prompt tokens", prompt, LENGTHS, _put(prompt), "prompt_tokens"),
         Axis("new", "new tokens", new, NEW_TOKENS, _put(new), "new_tokens"),
         Axis("precision", "precision", "precision", ("fp32", "fp16", "bf16"), _put("precision")),

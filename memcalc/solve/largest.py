@@ -49,7 +49,7 @@ def largest(
     try:
         asked = understood(scenario, allow_files)
     except MemcalcError:  # the number that is searched may be what is impossible now
-        asked = understood(put(dict(scenario), wanted.path, 1), allow_files)
+        asked = understood(put(dict(scenario), wanted.path, wanted.low), allow_files)
     shared = shared or Shared()
     seen: dict[int, Verdict] = {}
 
@@ -58,9 +58,10 @@ def largest(
         shared.tapes.clear()  # each value has its own tape
         return seen[value].excess
 
-    found = edge(excess, 1, wanted.high)
+    found = edge(excess, wanted.low, wanted.high)
     again = _again(asked, wanted, found, seen, allow_files, shared.machine) if check else ()
-    return Answer(wanted, found.value, seen.get(found.value), seen.get(found.value + 1), found.why, again, found.looked)
+    value = found.value if found.value >= wanted.low else 0
+    return Answer(wanted, value, seen.get(value), seen.get(found.value + 1), found.why, again, found.looked)
 
 
 def _again(

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from memcalc import checkpoint
 from memcalc.models import packed
+from memcalc.quantisation.published import Published
 from memcalc.scenario.paths import Json
 from memcalc.ui import carry, catalogues, options, own_models
 from memcalc.ui.own_models import KEY, MOST, Own
@@ -40,6 +42,12 @@ def find(label: object) -> Own | None:
     return next((one for one in held() if one.label == label), None)
 
 
+def scenario_model(model: str | int) -> Any:
+    """What a scenario says for a model of the list, or for so many parameters."""
+    own = find(model)
+    return own.model if own else {"parameters": model} if isinstance(model, int) else model
+
+
 def longest(model: str | int) -> int | None:
     """The most tokens that a model of the list has learned positions for; None where nothing ends there."""
     own = find(model)
@@ -48,8 +56,7 @@ def longest(model: str | int) -> int | None:
 
 def generates(model: str | int) -> bool:
     """Whether a model of the list writes text."""
-    own = find(model)
-    return own.generates if own else catalogues.generates(model)
+    return own_models.writes(scenario_model(model))
 
 
 def states(model: Json) -> dict[str, Any]:
@@ -107,6 +114,8 @@ def word(label: str) -> None:
     model = own.model
     kind = "The header of a GGUF file" if "stored" in model else "Its config.json"
     place = f", of {model['repository']}" if "repository" in model else ""
+    if own.stored is not None:
+        _quantised(own.stored)
     if own.linked:
         st.caption(plain(f"{kind}{place}; it is in the link."))
         return
@@ -117,3 +126,10 @@ def word(label: str) -> None:
         ),
         icon=":material/link_off:",
     )
+
+
+def _quantised(stored: Published) -> None:
+    if stored.weights is None:
+        st.warning(plain(f"Its weights are quantised: {stored.refusal}."), icon=":material/compress:")
+    else:
+        st.caption(plain(f"Its weights were published in {checkpoint.name(stored)}: inference takes them so."))

@@ -32,8 +32,9 @@ def show() -> None:
     try:
         found = answer(asked.scenario)
     except MemcalcError as error:
-        asked.chosen.refuse([error])
+        asked.chosen.remark(asked.chosen.settings, [error])
     else:
+        asked.chosen.remark(asked.chosen.settings, [])
         _table(found, str(shown))
     with notes:
         frame.link_notes(given, lambda: {**decide.allowed(), "shown": SHOWN}, (asked.scenario, shown))

@@ -30,12 +30,6 @@ def longest(model: str | int) -> int | None:
 
 
 @st.cache_data(show_spinner=False)
-def generates(model: str | int) -> bool:
-    """Whether a model writes text: what is known by its size only is taken as a decoder."""
-    return isinstance(model, int) or catalogue.describe(model).spec.generates
-
-
-@st.cache_data(show_spinner=False)
 def cards() -> list[str]:
     """Names of the card catalogue."""
     return [gpu.name for gpu in gpus.catalogue()]

@@ -17,7 +17,6 @@ from memcalc.ui.words import plain
 
 LINK: Final = "query-params"
 SOURCES = options.SOURCES
-READS = "reads all tokens at once and writes none: it is used in one pass."
 USUAL_CARD = "16 GB card"
 USUAL_SIZE = 7 * 10**9
 
@@ -70,7 +69,7 @@ class Controls:
             limit = f"{settings.model} can read {settings.longest:,} tokens at most: so many are taken."
             said.append(("load", limit))
         if not settings.generates:
-            said.append(("inference", f"{settings.model} {READS}"))
+            said.append(("inference", f"{settings.model} {settings.used}"))
         return said
 
     def remark(self, settings: Settings, refusals: list[MemcalcError], besides: object = None) -> None:
@@ -143,7 +142,7 @@ def _drawn() -> Controls:
         values |= own_card.show()
     with controls.group("load"):
         values["batch"] = _ladder("Sequences at once (micro-batch)", options.BATCHES, 1, "batch")
-        values["seq"] = _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
+        values["seq"] = _tokens(values)
     with controls.group("training", "Training"):
         values |= _training()
     with controls.group("inference", "Inference"), _pairs():
@@ -187,6 +186,7 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         longest=brought.longest(model),
         own=brought.find(model),
         generates=brought.generates(model),
+        used=own_models.used(brought.scenario_model(model)),
     )
 
 
@@ -210,6 +210,12 @@ def _model() -> dict[str, Any]:
                           on_change=redraw.whole)  # fmt: skip
     bring_model.button()
     return {"source": source, "size": size, "exact": exact}
+
+
+def _tokens(values: Mapping[str, Any]) -> int:
+    """The slider of lengths; where the chosen model looks at pictures, it is seen and cannot be moved."""
+    sees = values["source"] == SOURCES[0] and own_models.sees(brought.scenario_model(values["model"]))
+    return _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq", disabled=sees)
 
 
 def _new_tokens(values: Mapping[str, Any]) -> int:

@@ -28,8 +28,9 @@ def show() -> None:
         run = result.ask(asked.title, asked.scenario)
     except MemcalcError as error:
         summary.html(markup.verdicts({asked.title: None}))
-        asked.chosen.refuse([error])
+        asked.chosen.remark(asked.chosen.settings, [error])
     else:
+        asked.chosen.remark(asked.chosen.settings, [])
         with answer:
             _answer(asked, run, summary)
     with notes:

@@ -10,11 +10,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from memcalc.models import catalogue
 from memcalc.scenario.choices import accepted, known_values
 from memcalc.scenario.paths import Json, get, put
+from memcalc.ui import own_models
 
-__all__ = ["FOLDED", "Json", "Setting", "accepted", "fill", "generates", "get", "known_values", "put", "set_in"]
+__all__ = [
+    "FOLDED",
+    "Json",
+    "Setting",
+    "accepted",
+    "counts_tokens",
+    "fill",
+    "generates",
+    "get",
+    "known_values",
+    "put",
+    "set_in",
+]
 
 
 def _always(_scenario: Json) -> bool:
@@ -90,9 +102,13 @@ class Setting:
 
 
 def generates(scenario: Json) -> bool:
-    """Whether the scenario's model writes text; else it has no runtimes to choose from, and no cache."""
-    model = scenario.get("model")
-    return not isinstance(model, str) or catalogue.describe(model).spec.generates
+    """Whether the scenario's model writes text."""
+    return own_models.writes(scenario.get("model"))
+
+
+def counts_tokens(scenario: Json) -> bool:
+    """Whether tokens mean anything to the scenario's model: not to one that looks at pictures."""
+    return not own_models.sees(scenario.get("model"))
 
 
 FOLDED = frozenset({"More memory savers", "Many GPUs", "Details of the step"})

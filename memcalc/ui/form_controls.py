@@ -100,6 +100,9 @@ class Form:
                 said.append(
                     (setting.key, f"{chosen.model} can read {chosen.longest:,} tokens at most: {taken:,} are taken.")
                 )
+        model = scenario.get("model")
+        if own_models.used(model) and (scenario["task"] == "infer" or own_models.sees(model)):
+            said.append(("model", f"{own_models.name(model)} {own_models.used(model)}"))
         if error is not None:
             key = next((one.key for one, _ in self.lines if _concerns(one.path, error.field)), "model")
             said.append((key, error.message))

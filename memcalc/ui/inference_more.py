@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from memcalc import units
+from memcalc import checkpoint, units
 from memcalc.errors import MemcalcError
 from memcalc.inference.room import Curves, Row, by_format, curves
 from memcalc.models import catalogue
@@ -17,7 +17,7 @@ from memcalc.shared import Shared
 from memcalc.ui import catalogues, figures, own_models, result, words
 from memcalc.ui.colours import COLOURS, LINE
 from memcalc.ui.form import Json, get
-from memcalc.ui.inference_settings import FILES, GGUF, WEIGHTS
+from memcalc.ui.inference_settings import FILES, GGUF, STORED, WEIGHTS
 from memcalc.ui.ledger import Run
 from memcalc.ui.plain_figure import PlainFigure
 
@@ -65,7 +65,9 @@ def _command(run: Run) -> None:
 
 
 def _formats(scenario: Json) -> tuple[str, ...]:
-    return FILES if get(scenario, "inference.runtime") in GGUF else WEIGHTS
+    if get(scenario, "inference.runtime") in GGUF:
+        return FILES
+    return WEIGHTS if checkpoint.of(scenario.get("model")) is None else STORED
 
 
 @lru_cache(maxsize=256)
@@ -82,8 +84,10 @@ def rows(scenario: Json) -> list[Row]:
 
 def table(found: list[Row]) -> dict[str, list[Any]]:
     """The rows as columns for the page."""
+    quantised = any(one.weights == "dequantized" for one in found)
+    names = {"same": "as published" if quantised else "as the precision", "dequantized": "dequantised"}
     return {
-        "Weights": ["as the precision" if one.weights == "same" else one.weights for one in found],
+        "Weights": [names.get(one.weights, one.weights) for one in found],
         "Size": [units.binary(one.size) for one in found],
         "On the card": [units.binary(one.device) for one in found],
         "Verdict": [f"{VERDICTS[one.verdict]}{f', {one.aside}' if one.aside else ''}" for one in found],

@@ -10,6 +10,7 @@ from html import escape
 import memcalc
 from memcalc import units
 from memcalc.errors import MemcalcError
+from memcalc.ui import own_models
 from memcalc.ui.form import Json, get
 from memcalc.ui.ledger import Run
 
@@ -110,7 +111,8 @@ def room(scenario: Json, run: Run) -> list[tuple[str, str, str]]:
     found = []
     now = {"batch": int(run.estimate["scenario"].get("batch") or 1),
            "prompt_tokens": int(get(run.estimate["scenario"], "inference.prompt_tokens") or 0)}  # fmt: skip
-    for axis, unit in UNITS.items():
+    pictures = own_models.sees(scenario.get("model"))
+    for axis, unit in ({"batch": "pictures"} if pictures else UNITS).items():
         largest = most(scenario, run, axis)
         if largest is None:
             continue

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from memcalc.ui import options
-from memcalc.ui.form import Json, Setting, generates, get
+from memcalc.ui import options, own_models
+from memcalc.ui.form import Json, Setting, counts_tokens, generates, get
 from memcalc.ui.parallel_settings import SPLITS
 from memcalc.ui.training_settings import ATTENTION_LINES
 
@@ -16,6 +16,8 @@ WEIGHTS = (
     "same", "int8", "nf4", "nf4-dq", "gptq-4bit-g128", "gptq-8bit-g128", "awq-4bit-g128", "fp8", "fp8-block", "mxfp4",
     "nvfp4", "hqq-4bit-g64", "torchao-int4-g128", "exl2-4bpw", "exl3-3bpw",
 )  # fmt: skip
+STORED = ("same", "dequantized", *WEIGHTS[1:])
+"""For a checkpoint that was published quantised."""
 WEIGHTS_SHOWN = ("same", "int8", "nf4", "awq-4bit-g128", "fp8")
 """Those whose effect stands beside the control; the table further down has them all."""
 FILES = (
@@ -50,6 +52,10 @@ def _torch(scenario: Json) -> bool:
     return _runtime(scenario) not in (*SERVERS, *GGUF)
 
 
+def _masked(scenario: Json) -> bool:
+    return _torch(scenario) and counts_tokens(scenario)
+
+
 def _pages(scenario: Json) -> bool:
     return _runtime(scenario) in SERVERS
 
@@ -58,8 +64,17 @@ def _reads_gguf(scenario: Json) -> bool:
     return _runtime(scenario) in GGUF
 
 
+def _published(scenario: Json) -> bool:
+    model = scenario.get("model")
+    return own_models.is_own(model) and own_models.described(model).published is not None
+
+
 def _other_weights(scenario: Json) -> bool:
-    return not _reads_gguf(scenario)
+    return not _reads_gguf(scenario) and not _published(scenario) and counts_tokens(scenario)
+
+
+def _stored_weights(scenario: Json) -> bool:
+    return not _reads_gguf(scenario) and _published(scenario)
 
 
 LOAD = (
@@ -69,7 +84,7 @@ LOAD = (
     Setting("batch", "Sequences at once", "batch", "ladder", 1,
             "How many conversations or documents are answered together.", options.BATCHES),
     Setting("seq", "Prompt tokens", "inference.prompt_tokens", "ladder", 2048,
-            "How many tokens each sequence starts with.", options.LENGTHS, carried=True),
+            "How many tokens each sequence starts with.", options.LENGTHS, carried=True, when=counts_tokens),
     Setting("new", "New tokens", "inference.new_tokens", "ladder", 128,
             "How many tokens the model writes after the prompt; each adds to the KV cache.", options.NEW_TOKENS,
             when=_writes),
@@ -82,13 +97,17 @@ LOAD = (
     Setting("beams", "Beams", "inference.beams", "ladder", 1, "How many candidates are followed for each sequence.",
             BEAMS, when=_generates),
     Setting("mask", "Padding mask", "attention_mask", "switch", "none",
-            "Prompts of unequal length are padded, and a mask says so.", wish="padded", when=_torch),
+            "Prompts of unequal length are padded, and a mask says so.", wish="padded", when=_masked),
 )  # fmt: skip
 NUMBERS = (
     Setting("infer", "Precision", "precision", "choice", "bf16", "What the model computes in.",
             lines=options.INFERENCE_PRECISIONS),
     Setting("weights", "Weights", "inference.weights", "choice", "same", "How the weights are stored.",
             shown={"same": "as the precision"}, only=WEIGHTS, when=_other_weights, compared=WEIGHTS_SHOWN),
+    Setting("stored", "Weights", "inference.weights", "choice", "same",
+            "This checkpoint was published quantised. Other formats are taken as if made of the original weights.",
+            shown={"same": "as published", "dequantized": "dequantised to the precision"}, only=STORED,
+            when=_stored_weights, compared=STORED[:2]),
     Setting("gguf", "GGUF file", "inference.weights", "choice", "gguf:Q4_K_M",
             "Which mixture of block types the file is made of.",
             shown={one: one.removeprefix("gguf:") for one in FILES}, only=FILES, when=_reads_gguf, said=True,

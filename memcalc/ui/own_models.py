@@ -7,13 +7,15 @@ machine needs neither the file nor the network to show the same. What it says is
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from memcalc.errors import MemcalcError
-from memcalc.models import catalogue, describe, packed
+from memcalc.models import ModelDescription, catalogue, describe, packed
+from memcalc.quantisation.published import Published
 from memcalc.scenario.paths import Json
 
 KEY: Final = "own"
@@ -39,12 +41,12 @@ class Own:
     @property
     def longest(self) -> int | None:
         """The most tokens that it has learned positions for; None where nothing ends there."""
-        return describe(_opened(self.text), False).spec.longest
+        return described(_opened(self.text)).spec.longest
 
     @property
-    def generates(self) -> bool:
-        """Whether it writes text."""
-        return describe(_opened(self.text), False).spec.generates
+    def stored(self) -> Published | None:
+        """How its checkpoint is quantised, if it was published so."""
+        return described(_opened(self.text)).published
 
     @property
     def linked(self) -> bool:
@@ -57,6 +59,34 @@ def _opened(text: str) -> Json:
     return packed.unpack(text, HELD)
 
 
+def described(model: Any) -> ModelDescription:
+    """The description of a scenario's model, without files and the network; one that describes itself is read once."""
+    return catalogue.describe(model) if isinstance(model, str) else _described(json.dumps(model, sort_keys=True))
+
+
+@lru_cache(maxsize=256)
+def _described(text: str) -> ModelDescription:
+    return describe(json.loads(text), False)
+
+
+def writes(model: Any) -> bool:
+    """Whether a scenario's model writes text; what is known by its size only is taken as a decoder. The others are used
+    in one pass: they have no runtimes to choose from, and no cache."""
+    return not (isinstance(model, str) or is_own(model)) or described(model).spec.generates
+
+
+def sees(model: Any) -> bool:
+    """Whether a scenario's model looks at pictures, which have no length in tokens."""
+    return (isinstance(model, str) or is_own(model)) and described(model).spec.sees
+
+
+def used(model: Any) -> str:
+    """How a model that writes nothing is used, in words; nothing for one that writes."""
+    if sees(model):
+        return "looks at pictures of its own size: it is used in one pass, and tokens do not count."
+    return "" if writes(model) else "reads all tokens at once and writes none: it is used in one pass."
+
+
 def is_own(model: Any) -> bool:
     """Whether a scenario's model is one that describes itself."""
     return isinstance(model, Mapping) and "config" in model
@@ -66,7 +96,7 @@ def name(model: Any) -> str:
     """What to call a scenario's model in a list: its name; for one of a size only, nothing."""
     if isinstance(model, str):
         return model
-    return (model.get("name") or describe(model, False).name) if is_own(model) else ""
+    return (model.get("name") or described(model).name) if is_own(model) else ""
 
 
 def labelled(texts: Iterable[str]) -> tuple[Own, ...]:

@@ -13,6 +13,7 @@ import streamlit as st
 from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.hardware.machine import Machine
+from memcalc.kinds import sees
 from memcalc.scenario.paths import Json, get
 from memcalc.shared import Shared
 from memcalc.solve import Answer, Frontier, frontier, largest
@@ -49,8 +50,7 @@ def _fresh(asked: str, machine: Machine | None = None) -> Reach:
     scenario, shared = json.loads(asked), Shared(machine=machine)
     found = [largest(scenario, one.path, False, shared) for one in possible(scenario)]
     models = models_that_fit(scenario, None, False, shared)
-    length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
-    pair = frontier(scenario, "batch", length, ALONG, False, shared)
+    pair = frontier(scenario, "batch", _extent(scenario), ALONG, False, shared)
     shared.tapes.clear()
     fewest = None
     if scenario.get("task") == "train":
@@ -96,10 +96,23 @@ def _beyond(one: Answer) -> str:
     return "" if one.value else "all else as it is"
 
 
+def _extent(scenario: Json) -> str:
+    """The field that says how large each member of the batch is."""
+    if sees(scenario):
+        return "image_size"
+    return "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
+
+
+_UNITS = {"image_size": ("pictures", "pixels a side", "size"), "seq_len": ("sequences", "tokens", "length")}
+_UNITS["inference.prompt_tokens"] = _UNITS["seq_len"]
+"""What a batch is made of, the unit of how large each is, and what that is called."""
+
+
 def figure(found: Frontier, now: tuple[int, int]) -> dict[str, Any]:
     """The frontier as a line: what is below it fits."""
     points = [point for point in found.points if point[1] > 0]
-    hover = [f"{batch:,} sequences of up to {length:,} tokens fit" for batch, length in points]
+    many, unit, _ = _UNITS[found.of]
+    hover = [f"{batch:,} {many} of up to {length:,} {unit} fit" for batch, length in points]
     return {
         "data": [
             {"type": "scatter", "mode": "lines+markers", "x": [one for one, _ in points], "y": [y for _, y in points],
@@ -112,9 +125,9 @@ def figure(found: Frontier, now: tuple[int, int]) -> dict[str, Any]:
         ],
         "layout": {
             "height": 320, "margin": {"l": 64, "r": 12, "t": 12, "b": 48}, "showlegend": False, "dragmode": False,
-            "xaxis": {"type": "log", "title": {"text": "sequences at once"}, "fixedrange": True,
+            "xaxis": {"type": "log", "title": {"text": f"{many} at once"}, "fixedrange": True,
                       "tickvals": list(ALONG), "ticktext": [str(one) for one in ALONG]},
-            "yaxis": {"type": "log", "title": {"text": "tokens each"}, "fixedrange": True,
+            "yaxis": {"type": "log", "title": {"text": f"{unit} each"}, "fixedrange": True,
                       "tickvals": [2**power for power in range(0, 22, 2)],
                       "ticktext": [f"{2**power:,}" for power in range(0, 22, 2)]},
         },
@@ -124,7 +137,8 @@ def figure(found: Frontier, now: tuple[int, int]) -> dict[str, Any]:
 def words(found: Frontier) -> str:
     """The frontier as a sentence."""
     said = [f"{batch:,} × {length:,}" for batch, length in found.points if length]
-    return "Sequences at once and the most tokens each that fit: " + (", ".join(said) or "none") + "."
+    many, unit, _ = _UNITS[found.of]
+    return f"{many.capitalize()} at once and the most {unit} each that fit: " + (", ".join(said) or "none") + "."
 
 
 def show(scenario: Json, machine: Machine | None) -> None:
@@ -146,12 +160,11 @@ def show(scenario: Json, machine: Machine | None) -> None:
         said.append(f"Fewest cards of this kind: **{plain(counted(found.cards))}**.")
     st.markdown("  \n".join(said))
     filled = understood(scenario, False)
-    length = "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
     if not any(most for _, most in pair.points):
-        st.caption("No batch fits at any length as it is: make one of the changes first.")
+        st.caption(f"No batch fits at any {_UNITS[pair.of][2]} as it is: make one of the changes first.")
         return
-    st.markdown("**Batch against length**: everything under the line fits.")
+    st.markdown(f"**Batch against {_UNITS[pair.of][2]}**: everything under the line fits.")
     st.plotly_chart(
-        PlainFigure(figure(pair, (int(get(filled, "batch") or 1), int(get(filled, length))))),
+        PlainFigure(figure(pair, (int(get(filled, "batch") or 1), int(get(filled, pair.of))))),
         key="frontier", config={"displayModeBar": False}, alt=words(pair),
     )  # fmt: skip

@@ -27,6 +27,7 @@ class Settings:
     own: Own | None = None  # the model that a visitor brought, in place of a catalogue's
     longest: int | None = None  # tokens that the model has learned positions for, where that is a limit
     generates: bool = True  # whether the model writes text; else it is used in one pass
+    used: str = ""  # how, in words
 
     @property
     def shortened(self) -> bool:

@@ -40,7 +40,7 @@ def _drawn() -> Controls:
             with _more("Training settings"), drawn.group("training"):
                 values |= controls._training()
         with drawn.group("length"):
-            values["seq"] = controls._ladder("Tokens per sequence", options.LENGTHS, 2048, "seq")
+            values["seq"] = controls._tokens(values)
             with _more("Inference settings"), drawn.group("inference"):
                 values["infer"] = controls._explained("Precision", options.INFERENCE_PRECISIONS, "infer")
                 values["new"] = controls._new_tokens(values)
