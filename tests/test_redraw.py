@@ -33,6 +33,7 @@ async def moved(server: Server, page: str, key: str, value: str) -> tuple[Answer
 def test_a_slider_draws_the_answers_parts_and_they_are_the_whole_pages(server: Server, page: str) -> None:
     found, whole = asyncio.run(moved(server, page, "seq", "4096"))
     assert found.parts
+    assert found.runs == 1  # the browser goes through all elements of the page at each
     assert not {"slider", "selectbox", "button"} & set(found.drawn)  # no control is sent again
     assert len(found.charts) == 1
     assert json.loads(found.charts[0]) == json.loads(whole.charts[0])

@@ -37,6 +37,8 @@ class Answer:
     end: float = 0.0
     bytes: int = 0
     messages: int = 0
+    runs: int = 0
+    """How often the server began to draw."""
     parts: tuple[str, ...] = ()
     """The fragments that were drawn; none where the whole page was."""
     charts: list[str] = field(default_factory=list)
@@ -123,6 +125,7 @@ class Visitor:
             message = ForwardMsg.FromString(raw)
             kind = message.WhichOneof("type")
             if kind == "new_session":
+                found.runs += 1
                 found.parts = tuple(message.metadata.run.fragment_ids)
                 if not found.parts:
                     self.repeats.clear()
