@@ -173,6 +173,8 @@ def _two_sided(scenario: Scenario, spec: Seq2SeqSpec, assumptions: list[str]) ->
     """An encoder-decoder: the encoder's tokens are the scenario's length (or prompt), the decoder's its target."""
     count = spec.encoder_layers
     assumptions.append(f"blocks 1–{count} are the encoder's, {count + 1}–{count + spec.layers} the decoder's")
+    if spec.sources:
+        scenario = _of_fixed_length(scenario, spec, assumptions)
     inference = scenario.inference
     passes = scenario.task == "train" or inference.runtime == "forward"
     if scenario.task == "train":
@@ -193,6 +195,20 @@ def _two_sided(scenario: Scenario, spec: Seq2SeqSpec, assumptions: list[str]) ->
     if scenario.task == "infer":
         scenario = replace(scenario, inference=replace(inference, new_tokens=0, logits="all"))
     return replace(scenario, target_len=target)
+
+
+def _of_fixed_length(scenario: Scenario, spec: Seq2SeqSpec, assumptions: list[str]) -> Scenario:
+    """An encoder that always gives the same number of positions: lengths and padding do not apply to it."""
+    fixed, inference = spec.sources, scenario.inference
+    field, given = ("seq_len", scenario.seq_len)
+    if scenario.task == "infer":
+        field, given = "inference.prompt_tokens", inference.prompt_tokens
+    if given not in (None, fixed):
+        assumptions.append(f"{field} is ignored: the encoder always has {fixed:,} positions")
+    if scenario.attention_mask != "none":
+        assumptions.append("attention_mask is ignored: the encoder reads silence as it reads sound")
+    inference = replace(inference, prompt_tokens=fixed if scenario.task == "infer" else None)
+    return replace(scenario, seq_len=fixed, attention_mask="none", inference=inference)
 
 
 def _reach(tokens: int, spec: Seq2SeqSpec, field: str) -> None:

@@ -20,10 +20,12 @@ def train(
     name: str, config: Config, batch: int, length: int, target: int, precision: str, attention: str = "sdpa",
     mask: str = "none", **options: Any,
 ) -> None:  # fmt: skip
-    """Add a training step; ``options`` are fields of ``training``."""
+    """Add a training step (``length`` 0: the encoder's is fixed); ``options`` are fields of ``training``."""
     said = " ".join(str(one) for one in options.values())
-    CASES[f"{name} train {precision} {attention} {mask} b{batch} s{length} t{target} {said}".strip()] = {
-        "task": "train", "model": {"config": config}, "precision": precision, "batch": batch, "seq_len": length,
+    given = {"seq_len": length} if length else {}
+    source = f"s{length} " if length else ""
+    CASES[f"{name} train {precision} {attention} {mask} b{batch} {source}t{target} {said}".strip()] = {
+        "task": "train", "model": {"config": config}, "precision": precision, "batch": batch, **given,
         "target_len": target, "attention": attention, "attention_mask": mask,
         "training": {"optimizer": "adamw", "optimizer_impl": "foreach", **options},
     }  # fmt: skip
@@ -34,17 +36,21 @@ def infer(
     mask: str = "none",
 ) -> None:  # fmt: skip
     """Add a generation."""
-    CASES[f"{name} generate {precision} {attention} {mask} b{batch} p{prompt} n{new}"] = {
+    given = {"prompt_tokens": prompt} if prompt else {}
+    source = f"p{prompt} " if prompt else ""
+    CASES[f"{name} generate {precision} {attention} {mask} b{batch} {source}n{new}"] = {
         "task": "infer", "model": {"config": config}, "precision": precision, "batch": batch, "attention": attention,
-        "attention_mask": mask, "inference": {"prompt_tokens": prompt, "new_tokens": new},
+        "attention_mask": mask, "inference": {**given, "new_tokens": new},
     }  # fmt: skip
 
 
 def forward(name: str, config: Config, batch: int, length: int, target: int, precision: str) -> None:
     """Add a forward pass."""
-    CASES[f"{name} forward {precision} b{batch} s{length} t{target}"] = {
+    given = {"prompt_tokens": length} if length else {}
+    source = f"s{length} " if length else ""
+    CASES[f"{name} forward {precision} b{batch} {source}t{target}"] = {
         "task": "infer", "model": {"config": config}, "precision": precision, "batch": batch, "target_len": target,
-        "inference": {"runtime": "forward", "prompt_tokens": length, "new_tokens": 0},
+        "inference": {"runtime": "forward", **given, "new_tokens": 0},
     }  # fmt: skip
 
 
@@ -73,3 +79,68 @@ infer("flan own head", OWN_HEAD, 2, 100, 20, "bf16")
 infer("t5", T5, 1, 300, 2, "fp32")
 infer("flan", FLAN, 4, 100, 20, "bf16", "eager")
 infer("t5", T5, 4, 100, 20, "fp32", mask="padded")
+
+WHISPER: Config = {
+    "architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper", "vocab_size": 2003, "d_model": 192,
+    "encoder_layers": 5, "decoder_layers": 4, "encoder_attention_heads": 6, "decoder_attention_heads": 6,
+    "encoder_ffn_dim": 500, "decoder_ffn_dim": 600, "num_mel_bins": 80, "max_source_positions": 300,
+    "max_target_positions": 200, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1, "decoder_start_token_id": 2,
+}  # fmt: skip
+DROPS = WHISPER | {
+    "dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.05, "encoder_layers": 2, "decoder_layers": 3,
+    "encoder_attention_heads": 3, "num_mel_bins": 128, "max_source_positions": 150,
+}  # fmt: skip
+for n, c in (("whisper", WHISPER), ("whisper drops", DROPS)):
+    for p in ("fp32", "bf16", "bf16-mixed", "fp16"):
+        train(n, c, 3, 0, 50, p)
+    train(n, c, 1, 0, 40, "bf16")
+    train(n, c, 4, 0, 200, "bf16-mixed", "eager")
+    train(n, c, 4, 0, 48, "bf16", "math")
+    train(n, c, 2, 0, 64, "bf16", checkpointing="full")
+    train(n, c, 2, 0, 64, "bf16-mixed", checkpointing="full")
+    train(n, c, 2, 0, 64, "fp32", grad_accumulation=2)
+    infer(n, c, 2, 0, 32, "bf16")
+train("whisper", WHISPER, 2, 0, 1, "bf16")
+train("whisper", WHISPER, 4, 0, 48, "fp16-mixed")
+train("whisper", WHISPER, 4, 0, 48, "fp32", "eager")
+train("whisper", WHISPER, 2, 0, 64, "fp32", checkpointing="selective-attention")
+train("whisper", WHISPER, 2, 0, 64, "bf16", checkpointing="selective-ops")
+train("whisper", WHISPER, 2, 0, 100, "bf16", optimizer="sgd", **lora("all-linear"))
+train("whisper", WHISPER, 2, 0, 100, "bf16", **lora(["q_proj", "v_proj"], dropout=0.1), checkpointing="full")
+train("whisper", WHISPER, 2, 0, 100, "bf16-mixed", **lora(["q_proj", "v_proj"]), checkpointing="full")
+train("whisper", WHISPER, 2, 0, 64, "bf16", method="head")
+forward("whisper", WHISPER, 4, 0, 100, "bf16")
+infer("whisper", WHISPER, 1, 0, 2, "fp32")
+infer("whisper", WHISPER, 4, 0, 100, "bf16", "eager")
+infer("whisper", WHISPER, 3, 0, 1, "fp16", "math")
+
+BART: Config = {
+    "architectures": ["BartForConditionalGeneration"], "model_type": "bart", "vocab_size": 2003, "d_model": 192,
+    "encoder_layers": 5, "decoder_layers": 4, "encoder_attention_heads": 6, "decoder_attention_heads": 6,
+    "encoder_ffn_dim": 500, "decoder_ffn_dim": 600, "max_position_embeddings": 256, "dropout": 0.1,
+    "attention_dropout": 0.1, "activation_dropout": 0.1, "pad_token_id": 1, "eos_token_id": 2, "bos_token_id": 0,
+    "decoder_start_token_id": 2,
+}  # fmt: skip
+MBART = BART | {
+    "architectures": ["MBartForConditionalGeneration"], "model_type": "mbart", "encoder_layers": 2,
+    "decoder_layers": 3, "attention_dropout": 0.0, "activation_dropout": 0.0, "encoder_attention_heads": 3,
+}  # fmt: skip
+for n, c in (("bart", BART), ("mbart", MBART)):
+    for p in ("fp32", "bf16", "bf16-mixed", "fp16"):
+        train(n, c, 3, 177, 50, p)
+    train(n, c, 1, 96, 40, "bf16")
+    train(n, c, 4, 96, 200, "bf16-mixed", "eager")
+    train(n, c, 4, 100, 48, "bf16", "math")
+    train(n, c, 4, 96, 52, "bf16-mixed", mask="padded")
+    train(n, c, 2, 128, 64, "bf16", checkpointing="full")
+    train(n, c, 2, 120, 64, "fp32", grad_accumulation=2)
+    infer(n, c, 2, 128, 32, "bf16")
+train("bart", BART, 4, 96, 48, "fp16-mixed", "eager", "padded")
+train("bart", BART, 2, 128, 64, "fp32", checkpointing="selective-attention")
+train("bart", BART, 2, 100, 64, "bf16", optimizer="sgd", **lora("all-linear"))
+train("mbart", MBART, 2, 128, 64, "bf16-mixed", checkpointing="full", **lora(["q_proj", "v_proj"], dropout=0.1))
+train("bart", BART, 2, 128, 64, "bf16", method="head")
+forward("bart", BART, 4, 200, 100, "bf16")
+infer("bart", BART, 1, 200, 2, "fp32")
+infer("mbart", MBART, 4, 100, 20, "bf16", "eager")
+infer("bart", BART, 4, 100, 20, "fp32", mask="padded")

@@ -29,18 +29,20 @@ def attention(
     softcap: bool = False,
     by_head: bool = False,
     narrow: bool = True,
+    dense: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of query (batch, heads, length, d) over key and value (batch, kv_heads, keys, d), dropout ``p``.
 
     ``softmax``: the format in which eager attention takes its softmax (None: that of the scores); ``softcap``:
     whether it squashes its scores (the fused kernels cannot); ``by_head``: query and key lie in memory head by head,
-    not token by token; ``narrow``: eager attention casts its weights back to the query's format. Returns the result
+    not token by token; ``narrow``: eager attention casts its weights back to the query's format; ``dense``: key and
+    value do so too, as when they come out of a cache. Returns the result
     (batch, length, heads·d) and, from eager attention, the weights that the caller holds on to.
     """
     inputs = [one for one in (query, key, value, mask) if one is not None]
 
     def core() -> tuple[Tensor, list[Tensor | None]]:
-        out, weights = _core(query, key, value, mask, run, p, softmax, softcap, by_head, narrow)
+        out, weights = _core(query, key, value, mask, run, p, softmax, softcap, by_head, narrow, dense)
         return out, [weights]
 
     out, held = recomputed(run, inputs, core)
@@ -58,13 +60,14 @@ def _core(
     softcap: bool,
     by_head: bool,
     narrow: bool,
+    dense: bool,
 ) -> tuple[Tensor, Tensor | None]:
+    dense = dense or run.cache is not None
     if run.eager:
-        return attend_eager(query, key, value, mask, p, softmax, softcap, by_head, run.cache is not None, narrow)
+        return attend_eager(query, key, value, mask, p, softmax, softcap, by_head, dense, narrow)
     batch, heads, length, d = query.shape
     kv_heads = key.shape[1]
     grouped = kv_heads != heads
-    dense = run.cache is not None
     if grouped and mask is not None:
         # Grouped queries are asked for only without a mask; a single query is folded into the key heads.
         if query.tape.one_token:

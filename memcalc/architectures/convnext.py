@@ -121,7 +121,7 @@ class ConvNeXt(Classifier):
         return Block(weight, bias, norm, wide, narrow, make.parameter(f"{path}.gamma", width, repeat=repeat))
 
     def scores(self, tape: Tape, pixels: Tensor, run: Run) -> Tensor:
-        x = images.conv2d(pixels, self.stem, self.stem_bias, STEM, 0)
+        x = images.convolution(pixels, self.stem, self.stem_bias, STEM, 0)
         x = stem = images.normed_by_channel(x, self.stem_norm)
         for stage in range(len(self.spec.depths)):
             given = x  # what a stage was given lives as long as the stage
@@ -140,7 +140,7 @@ class ConvNeXt(Classifier):
     def halved(self, halving: Halving, x: Tensor) -> Tensor:
         """From one stage to the next."""
         x = images.normed_by_channel(x, halving.norm)
-        return images.conv2d(x, halving.weight, halving.bias, 2, 0)
+        return images.convolution(x, halving.weight, halving.bias, 2, 0)
 
     def staged(self, tape: Tape, stage: int, x: Tensor, run: Run) -> Tensor:
         """The blocks of a stage. In the last one gradients come laid out picture by picture, and are copied."""
@@ -157,7 +157,7 @@ class ConvNeXt(Classifier):
         """One block; ``last``: of the last stage."""
         shortcut = x
         batch, channels, high, wide = x.shape
-        x = images.conv2d(x, one.weight, one.bias, 1, KERNEL // 2)
+        x = images.convolution(x, one.weight, one.bias, 1, KERNEL // 2)
         x = patches.seen(x, batch, high, wide, channels)
         x = one.norm(x)
         x = self._feed_forward(one, x)

@@ -29,7 +29,7 @@ class TorchvisionConvNeXt(ConvNeXt):
         self.head = self.maker.linear("classifier", "2", self.spec.widths[-1], self.spec.labels, True, kept=True)
 
     def scores(self, tape: Tape, pixels: Tensor, run: Run) -> Tensor:
-        x = images.conv2d(pixels, self.stem, self.stem_bias, STEM, 0)
+        x = images.convolution(pixels, self.stem, self.stem_bias, STEM, 0)
         x = images.normed_by_channel(x, self.stem_norm)
         for stage in range(len(self.spec.depths)):
             if stage:
@@ -49,7 +49,7 @@ class TorchvisionConvNeXt(ConvNeXt):
         """One block; ``drops``: left out for some pictures."""
         batch, channels, high, wide = given.shape
         turn = patches.turned if last else patches.seen
-        x = images.conv2d(given, one.weight, one.bias, 1, KERNEL // 2)
+        x = images.convolution(given, one.weight, one.bias, 1, KERNEL // 2)
         x = patches.seen(x, batch, high, wide, channels)
         x = one.norm(x)
         x = one.wide(x)

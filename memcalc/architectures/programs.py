@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memcalc.architectures.bart import Bart
 from memcalc.architectures.bert import Bert, DistilBert, Roberta
 from memcalc.architectures.bloom import Bloom
 from memcalc.architectures.cohere import Cohere, Cohere2
@@ -46,6 +47,7 @@ from memcalc.architectures.t5 import T5
 from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 from memcalc.architectures.vit import TimmViT, ViT
 from memcalc.architectures.vit_torchvision import TorchvisionViT
+from memcalc.architectures.whisper import Whisper
 
 PROGRAMS: dict[str, type[Program]] = {
     "gpt2": Gpt2,
@@ -109,4 +111,6 @@ PROGRAMS: dict[str, type[Program]] = {
     "torchvision_vit": TorchvisionViT,
     "falcon_h1": FalconH1,
     "t5": T5,
+    "bart": Bart,
+    "whisper": Whisper,
 }

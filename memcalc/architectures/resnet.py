@@ -56,7 +56,7 @@ class Convolution:
     stride: int
 
     def convolved(self, x: Tensor) -> Tensor:
-        return images.conv2d(x, self.weight, None, self.stride, self.weight.shape[2] // 2)
+        return images.convolution(x, self.weight, None, self.stride, self.weight.shape[2] // 2)
 
     def normed(self, x: Tensor) -> Tensor:
         return images.batch_norm(x, self.scale, self.shift)

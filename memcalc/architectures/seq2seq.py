@@ -7,6 +7,7 @@ Local variables live as long as they do in the model code of transformers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from memcalc.architectures.layers import Linear, Maker
 from memcalc.architectures.program import Inputs, Program, given
@@ -38,7 +39,9 @@ class Seq2SeqSpec(ModelSpec):
 
 class Seq2Seq(Program):
     """Encoder, decoder and a head over the vocabulary. Families give ``build``, ``encode``, ``decode`` and
-    ``project_out``."""
+    ``project_out``. ``shifts_first``: the labels are moved on before the encoder runs, not after it."""
+
+    shifts_first: ClassVar[bool] = False
 
     spec: Seq2SeqSpec
     head: Linear
@@ -119,8 +122,9 @@ class Seq2Seq(Program):
     def loss(self, tape: Tape, inputs: Inputs, run: Run) -> Tensor:
         """Forward pass with the labels moved on by one as the decoder's input, and cross entropy of the logits as they
         are; they and the hidden states live until it is taken."""
+        ids = moved_on(tape, run) if self.shifts_first else None
         encoded = self.encode(tape, inputs, run)
-        ids = moved_on(tape, run)
+        ids = ids or moved_on(tape, run)
         hidden = self.decode(tape, ids, encoded, run)
         read = self.prepared(hidden)
         logits = self.project_out(read)
@@ -138,6 +142,18 @@ def moved_on(tape: Tape, run: Run) -> Tensor:
     flags = fresh(tape, shape, Format.BOOL, "eq")
     del flags
     return ids
+
+
+def causal_mask(tape: Tape, run: Run, fmt: Format) -> Tensor | None:
+    """The mask over the decoder's own tokens (batch, 1, length, past + length): none is made, but for eager attention
+    [transformers 5.23 masking_utils.py, create_causal_mask]."""
+    if not run.eager:
+        return None
+    shape = (run.batch, 1, run.length, run.past + run.length)
+    flags = fresh(tape, (1, *shape[1:]), Format.BOOL, "causal mask")
+    mask = fresh(tape, shape, fmt, "additive mask")
+    del flags
+    return mask
 
 
 def required(tape: Tape, run: Run, embeds: Tensor) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from memcalc.architectures.encoder import padding_mask
 from memcalc.architectures.run import Run
+from memcalc.architectures.seq2seq import causal_mask
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import lasting_leaf
@@ -34,12 +35,7 @@ def made_masks(tape: Tape, run: Run, fmt: Format, source: Size, causal: bool) ->
     """The masks of one side: over its own tokens, and over the encoder's (only they are padded)."""
     if not causal:
         return padding_mask(tape, run, run.length, fmt), None
-    own = None
-    if run.eager:
-        shape = (run.batch, 1, run.length, run.past + run.length)
-        flags = fresh(tape, (1, *shape[1:]), Format.BOOL, "causal mask")
-        own = fresh(tape, shape, fmt, "additive mask")
-        del flags
+    own = causal_mask(tape, run, fmt)
     return own, padding_mask(tape, run, source, fmt)
 
 

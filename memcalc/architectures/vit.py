@@ -97,7 +97,7 @@ class ViT(Classifier):
     def tokens(self, pixels: Tensor, run: Run) -> Tensor:
         """The first token and the patches, (batch, tokens, hidden): each patch by a convolution of its own size."""
         spec = self.spec
-        x = images.conv2d(pixels, self.projection, self.shift, spec.patch, 0)
+        x = images.convolution(pixels, self.projection, self.shift, spec.patch, 0)
         x = x.view(run.batch, spec.patches(spec.side), spec.hidden)
         return patches.after(x, self.first)
 

@@ -54,7 +54,7 @@ def run_scenario(
                     stack.enter_context(_module_names(model, ledger))
                 stack.enter_context(_autocast_regions(model))
                 stack.enter_context(checkpoints.claimed(model, recipe, ledger))
-                stack.enter_context(_plain_sequences(ledger))
+                stack.enter_context(_answers(ledger, model))
                 stack.enter_context(_recomputed_attention(model, recipe))
                 stack.enter_context(ledger)
                 (run.train if recipe.task == "train" else run.infer)(model, recipe, ledger)
@@ -94,24 +94,39 @@ def _count(model: torch.nn.Module) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _plain_sequences(ledger: Ledger) -> Iterator[None]:
-    """Positions that run 0, 1, 2, ... are one sequence, not several packed into a row: the check must say so."""
+def _answers(ledger: Ledger, model: torch.nn.Module) -> Iterator[None]:
+    """What yes-or-no questions about data are answered with.
+
+    Positions that run 0, 1, 2, ... are one sequence, not several packed into a row: yes. Is nothing padded? No, where a
+    padding mask was given; but a decoder beside an encoder makes itself one of ones. Are BART's hidden states finite in
+    fp16? Yes."""
     from transformers import masking_utils
 
-    original = masking_utils.find_packed_sequence_indices
-
-    def find(*args: Any, **kwargs: Any) -> Any:
-        ledger.truth = True
-        try:
-            return original(*args, **kwargs)
-        finally:
-            ledger.truth = False
-
-    masking_utils.find_packed_sequence_indices = find
+    two_sided = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+    answers = {"find_packed_sequence_indices": True, "_ignore_bidirectional_mask_sdpa": False}
+    originals = {name: getattr(masking_utils, name) for name in answers}
+    ledger.truth = two_sided
+    for name, answer in answers.items():
+        setattr(masking_utils, name, _answering(ledger, originals[name], answer))
     try:
         yield
     finally:
-        masking_utils.find_packed_sequence_indices = original
+        ledger.truth = False
+        for name, original in originals.items():
+            setattr(masking_utils, name, original)
+
+
+def _answering(ledger: Ledger, function: Callable[..., Any], answer: bool) -> Callable[..., Any]:
+    """``function`` with its questions answered so."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        before, ledger.truth = ledger.truth, answer
+        try:
+            return function(*args, **kwargs)
+        finally:
+            ledger.truth = before
+
+    return call
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memcalc.models.reader import Family
 from memcalc.models.readers import (
+    bart,
     bert,
     bloom,
     cohere,
@@ -75,6 +76,7 @@ FAMILIES: dict[str, Family] = {
     **bert.FAMILIES,
     **t5.FAMILIES,
     **vit.FAMILIES,
+    **bart.FAMILIES,
 }
 
 __all__ = ["FAMILIES"]

@@ -25,9 +25,10 @@ def convolved(side: Size, kernel: int, stride: int, padding: int) -> Size:
     return (side + 2 * padding - kernel) // stride + 1
 
 
-def conv2d(x: Tensor, weight: Parameter, bias: Parameter | None, stride: int, padding: int) -> Tensor:
-    """``F.conv2d``, weight (out, in / groups, kernel, kernel): keeps x and the weight, whichever is trained, and makes
-    all gradients at once [derivatives.yaml: convolution_backward]. Autocast computes it in its own format."""
+def convolution(x: Tensor, weight: Parameter, bias: Parameter | None, stride: int, padding: int) -> Tensor:
+    """``F.conv2d``, weight (out, in / groups, kernel, kernel), or ``F.conv1d`` with one side less: keeps x and the
+    weight, whichever of them needs a gradient, and makes all gradients at once [derivatives.yaml:
+    convolution_backward]. Autocast computes it in its own format."""
     tape = x.tape
     compute = tape.autocast.format if tape.autocast else x.format
     x = to(x, compute)
@@ -38,11 +39,14 @@ def conv2d(x: Tensor, weight: Parameter, bias: Parameter | None, stride: int, pa
     shapes = [one.shape for one in sources if one.needs_grad]
 
     def backward(grad: Tensor) -> Grads:
-        return [fresh(tape, shape, compute, "conv2d (gradient)") for shape in shapes]
+        return [fresh(tape, shape, compute, f"{name} (gradient)") for shape in shapes]
 
-    side = convolved(x_shape[2], weight.shape[2], stride, padding)
-    keeps = [one for one in (x, w) if isinstance(one, Tensor)]
-    out = operator(tape, "conv2d", sources, (x_shape[0], weight.shape[0], side, side), compute, backward, keeps)
+    name = f"conv{len(weight.shape) - 2}d"
+    sides = [
+        convolved(side, kernel, stride, padding) for side, kernel in zip(x_shape[2:], weight.shape[2:], strict=True)
+    ]
+    keeps = [x, w] if isinstance(w, Tensor) else [x]
+    out = operator(tape, name, sources, (x_shape[0], weight.shape[0], *sides), compute, backward, keeps)
     if isinstance(w, Parameter):
         keep_weight(tape, out, w)
     return out
