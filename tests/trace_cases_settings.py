@@ -145,3 +145,21 @@ for impl in ("foreach", "for-loop"):
     narrow = small(OLMO2, layers=4) | {"hidden_size": 8, "intermediate_size": 64, "num_attention_heads": 1}
     adafactor = {"optimizer": "adafactor", "optimizer_impl": impl, "checkpointing": "full"}
     train("olmo2-narrow", narrow | {"num_key_value_heads": 1, "head_dim": 8}, "bf16-mixed", adafactor, seq_len=16)
+
+# Optimizers of other packages (apollo-torch, galore-torch, adam-mini, bitsandbytes, pytorch-optimizer): their own code,
+# with stand-ins for kernels that work in place.
+PACKAGES: dict[str, Config] = {
+    "apollo": {"rank": 16}, "galore": {"rank": 16}, "adam-mini": {}, "adamw-8bit": {}, "lion-8bit": {},
+    "paged-adamw-8bit": {}, "paged-adamw-32bit": {},
+}  # fmt: skip
+for optimizer, options in PACKAGES.items():
+    for name, config in (("llama-s", LLAMA_S), ("gpt2-s", GPT2_S)):
+        for precision in ("fp32", "bf16", "bf16-master"):
+            train(name, config, precision, {"optimizer": optimizer, "optimizer_options": options}, batch=1, seq_len=16)
+    if optimizer != "adam-mini":  # its code fails for adapters, which are no whole heads
+        train("qwen2-s", QWEN2_S, "bf16", {"optimizer": optimizer, **lora(r=8)}, batch=1, seq_len=16)
+for impl in ("foreach", "for-loop"):
+    for name, config in (("llama-s", LLAMA_S), ("gpt2-s", GPT2_S)):
+        for precision in ("fp32", "bf16"):
+            lamb = {"optimizer": "lamb", "optimizer_impl": impl}
+            train(name, config, precision, lamb, batch=1, seq_len=16)

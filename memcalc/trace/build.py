@@ -7,6 +7,7 @@ about code elsewhere (``auto_map``, kernels of the hub) is dropped.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from transformers import initialization
 from memcalc.errors import ModelError
 from memcalc.trace import checkpoints, four_bit
 from memcalc.trace.factory import made
+from memcalc.trace.package_optimizers import Facts
 from memcalc.trace.pictures import ImageClassification, classifier
 from memcalc.trace.recipe import Recipe
 
@@ -173,12 +175,23 @@ def _freeze_all_but_head(model: torch.nn.Module) -> None:
 
 
 def hidden_matrices(model: torch.nn.Module) -> set[int]:
-    """Ids of the parameters that are matrices of the blocks: neither embeddings nor the head."""
-    outer = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    if head is not None:
-        outer |= {id(p) for p in head.parameters()}
-    return {id(p) for p in model.parameters() if p.dim() == 2 and id(p) not in outer}
+    """Ids of the parameters that are matrices of the blocks: of layers inside the numbered parts of a list."""
+    tables = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    inside = {id(p) for name, p in model.named_parameters() if re.search(r"\.\d+\.\w+\.", name) and p.dim() == 2}
+    return inside - tables
+
+
+def facts_of(model: torch.nn.Module) -> Facts:
+    """What optimizers of other packages are told of the model."""
+    config = getattr(model, "config", None)
+    heads = getattr(config, "num_attention_heads", None) or 1
+    return Facts(
+        hidden_matrices(model),
+        {id(one): name for name, one in model.named_parameters()},
+        getattr(config, "hidden_size", None) or 0,
+        heads,
+        getattr(config, "num_key_value_heads", None) or heads,
+    )
 
 
 def training_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from memcalc.errors import ScenarioError
 from memcalc.trace.ledger import Ledger
+from memcalc.trace.package_optimizers import OPTIONAL, Facts, made
 from memcalc.trace.recipe import Recipe
 
 RATE = 1e-4
@@ -29,15 +30,6 @@ _TORCH: dict[str, tuple[str, dict[str, Any], bool]] = {
     "adamax": ("Adamax", {}, False),
     "adadelta": ("Adadelta", {}, False),
 }
-
-
-OPTIONAL = {
-    # name: (package, its module, class)
-    "lion": ("pytorch-optimizer", "pytorch_optimizer", "Lion"),
-    "lamb": ("pytorch-optimizer", "pytorch_optimizer", "Lamb"),
-    "galore": ("galore-torch", "galore_torch.adamw", "AdamW"),
-}
-"""Optimizers of other packages: traced where those are installed."""
 
 
 class Both:
@@ -69,32 +61,12 @@ def _muon(parameters: list[torch.nn.Parameter], hidden: set[int], recipe: Recipe
     return Both(torch.optim.Muon(matrices, lr=RATE) if matrices else None, other)
 
 
-def _optional(parameters: list[torch.nn.Parameter], hidden: set[int], recipe: Recipe) -> torch.optim.Optimizer:
-    package, module, name = OPTIONAL[recipe.optimizer]
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise ScenarioError(f"tracing {recipe.optimizer} needs the package {package}", "training.optimizer") from error
-    if recipe.optimizer in ("lion", "lamb"):
-        return made(parameters, lr=RATE, foreach=recipe.optimizer_impl == "foreach")
-    matrices, rest = _hidden(parameters, hidden)
-    low = {
-        "rank": int(recipe.optimizer_options.get("rank", 128)),
-        "update_proj_gap": 200,
-        "scale": 0.25,
-        "proj_type": "std",
-    }
-    groups = [{"params": rest}] if rest else []
-    return made([*groups, {"params": matrices, **low}], lr=RATE, no_deprecation_warning=True)
-
-
-def build_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe, hidden: set[int]) -> Any:
-    """The optimizer of ``recipe`` over ``parameters``, with the implementation that the recipe asks for. ``hidden``:
-    ids of those that are matrices of the blocks, neither embedding nor head."""
+def build_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe, facts: Facts) -> Any:
+    """The optimizer of ``recipe`` over ``parameters``, with the implementation that the recipe asks for."""
     if recipe.optimizer == "muon":
-        return _muon(parameters, hidden, recipe)
+        return _muon(parameters, facts.hidden, recipe)
     if recipe.optimizer in OPTIONAL:
-        return _optional(parameters, hidden, recipe)
+        return made(parameters, recipe, facts, RATE)
     options = {k: v for k, v in recipe.optimizer_options.items() if k != "rank"}
     if recipe.optimizer == "adafactor-hf":
         from transformers.optimization import Adafactor
@@ -135,7 +107,7 @@ class Stepper:
     """
 
     def __init__(
-        self, parameters: list[torch.nn.Parameter], recipe: Recipe, ledger: Ledger, hidden: set[int] | None = None
+        self, parameters: list[torch.nn.Parameter], recipe: Recipe, ledger: Ledger, facts: Facts | None = None
     ) -> None:
         self.parameters = parameters
         self.ledger = ledger
@@ -147,8 +119,14 @@ class Stepper:
         copies = iter(self.masters)
         narrow = {id(p) for p in self.narrow}
         stepped = [next(copies) if id(p) in narrow else p for p in parameters]
-        matrices = {id(q) for p, q in zip(parameters, stepped, strict=True) if id(p) in (hidden or set())}
-        self.optimizer = build_optimizer(stepped, recipe, matrices)
+        facts = facts or Facts()
+        pairs = list(zip(parameters, stepped, strict=True))
+        facts = replace(
+            facts,
+            hidden={id(q) for p, q in pairs if id(p) in facts.hidden},
+            names={id(q): facts.names.get(id(p), "") for p, q in pairs},
+        )
+        self.optimizer = build_optimizer(stepped, recipe, facts)
         self.claim_states()
         # A moving average of the weights, updated in place after each step.
         self.average = [p.detach().clone() for p in parameters] if recipe.ema else []

@@ -28,7 +28,7 @@ def train(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
     trainable = [p for p in model.parameters() if p.requires_grad]
     handles = [p.register_post_accumulate_grad_hook(lambda p: ledger.claim(p.grad, "gradients")) for p in trainable]
     ledger.phase("opt_init")
-    stepper = Stepper(trainable, recipe, ledger, build.hidden_matrices(model))
+    stepper = Stepper(trainable, recipe, ledger, build.facts_of(model))
     for iteration in range(1, ITERATIONS + 1):
         for micro in range(1, recipe.grad_accumulation + 1):
             name = f"iter{iteration}" if recipe.grad_accumulation == 1 else f"iter{iteration}.mb{micro}"

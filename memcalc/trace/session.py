@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from memcalc.errors import MemcalcError, ModelError, ScenarioError
-from memcalc.trace import build, checkpoints, four_bit, run
+from memcalc.trace import build, checkpoints, four_bit, package_optimizers, run
 from memcalc.trace import recipe as recipes
 from memcalc.trace.cuda_rules import cuda_rules
 from memcalc.trace.factory import Batch, Factory
@@ -50,6 +50,7 @@ def run_scenario(
             with contextlib.ExitStack() as stack:
                 if recipe.base_weights is not None:
                     stack.enter_context(four_bit.kernels())
+                stack.enter_context(package_optimizers.stand_ins(recipe))
                 if modules:
                     stack.enter_context(_module_names(model, ledger))
                 stack.enter_context(_autocast_regions(model))

@@ -27,10 +27,7 @@ GUESSED = {"zero1": 0.02, "zero2": 0.02, "zero3": 0.06}
 
 def untraced(settings: Training) -> list[str]:
     """The settings whose rules come from reading source code only: no real run or trace has judged them."""
-    found = (
-        [settings.optimizer] if settings.optimizer.endswith(("8bit", "32bit")) or settings.optimizer == "apollo" else []
-    )
-    found += ["fused loss"] if settings.loss == "fused" else []
+    found = ["fused loss"] if settings.loss == "fused" else []
     return found + (["liger"] if settings.liger else [])
 
 

@@ -96,5 +96,8 @@ def stages(micros: list[Micro], settings: Training, held: Standing) -> Iterator[
         if settings.grad_accumulation > 1:
             yield Stage("forward", number, full, again.forward, inputs)
             yield Stage("backward", number, full, again.backward, inputs + again.forward)
-        after = {**full, "gradients": held.stepped + held.buckets, "optimizer": owned + step.state_bytes}
-        yield Stage("optimizer", number, after, [], inputs, held.temporary(number))
+        temporary = held.temporary(number)
+        unmade = step.unmade if number == 1 and temporary == held.copies + step.first else 0
+        made = owned + step.state_bytes - unmade
+        after = {**full, "gradients": held.stepped + held.buckets, "optimizer": made}
+        yield Stage("optimizer", number, after, [], inputs, temporary + unmade)

@@ -92,7 +92,8 @@ class StepMemory:
 
     ``states``: (name, formula, bytes over all trained parameters). ``at_load``: they exist from construction
     on (Adagrad), not from the first step. ``first`` and ``later``: the most that the first and the later
-    steps need above weights, gradients and all states. ``what`` says what that is.
+    steps need above weights, gradients and all states. ``what`` says what that is. ``unmade``: of the states, what does
+    not exist yet at the first step's highest instant.
     """
 
     states: tuple[tuple[str, str, int], ...]
@@ -100,6 +101,7 @@ class StepMemory:
     first: int
     later: int
     what: str
+    unmade: int = 0
 
     @property
     def state_bytes(self) -> int:
@@ -161,13 +163,25 @@ def _measured(
     top = levels.index(max(levels[begun : first + 1])) if peaks[0] > peaks[1] else levels.index(
         max(levels[first : second + 1]), first
     )  # fmt: skip
+    highest = levels.index(max(levels[begun : first + 1]), begun)
     return StepMemory(
         tuple((name, FORMULAS.get(name, "one value a trained parameter"), size) for name, size in states.items()),
         begun > 0,
         max(peaks[0], 0),
         max(peaks[1], 0),
         _what(run.tape, top) if max(peaks) > 0 else "",
+        max(total - _states_at(run.tape, highest), 0) if peaks[0] > 0 else 0,
     )
+
+
+def _states_at(tape: Tape, stop: int) -> int:
+    """Bytes of the states that exist after the first ``stop`` events."""
+    found = 0
+    for event in tape.events[:stop]:
+        record = tape.records[event if event >= 0 else ~event]
+        if record.component == "optimizer":
+            found += record.bytes if event >= 0 else -record.bytes
+    return found
 
 
 def _what(tape: Tape, stop: int) -> str:

@@ -1,5 +1,8 @@
 """bitsandbytes' AdamW and Lion [bitsandbytes 0.50 optim/optimizer.py, Optimizer2State.init_state; functional.py].
 
+Traced: the package's own Python, with stand-ins for the update kernels, which work in place and allocate nothing
+[backends/cuda/ops.py, _optimizer_update_8bit_blockwise_impl, _optimizer_update_32bit_impl].
+
 Each state of a tensor of at least 4096 values takes one byte a value and one fp32 ``absmax`` for each block of 256;
 smaller tensors keep two fp32 states. Two code maps of 256 fp32 values are shared by all tensors of a device. Paged:
 states of at least 100,000 values lie in managed memory, which torch's allocator does not see.

@@ -1,10 +1,11 @@
 """Adafactor: row and column factors instead of a second moment [torch 2.13 torch/optim/_adafactor.py; transformers
-5.23 optimization.py], and Adam-mini: one second moment a head or a row [adam_mini 1.1.1]."""
+5.23 optimization.py], and Adam-mini: one second moment a head or a row [adam_mini 1.1.1]. All traced."""
 
 from __future__ import annotations
 
 from math import prod
 
+from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.tensors.tape import Storage
 from memcalc.training.optimizers.tapes import Slot, Step
@@ -117,26 +118,58 @@ ROWS = (
 def adam_mini(step: Step) -> None:
     """A full first moment; of second moments one a head of queries and keys, one a row of other matrices that it knows
     by their names, one a value of biases, one for all else (norms). Tensor by tensor: the squared gradient, then the
-    update and its negative. ``head_values``: values of one head's matrix, hidden² / heads."""
-    update = None
+    update and its negative, beside what was last divided by. ``head_values``: values of one head's matrix, hidden² /
+    heads."""
+    mean = h = rate = update = counted = None
     for slot in step.slots:
-        name, count = slot.parameter.name, prod(slot.shape)
-        step.keep(slot, "m")
+        name, count = slot.parameter.name.lower(), prod(slot.shape)
+        begins = "m" not in slot.state
         if name.endswith("bias"):
+            step.keep(slot, "m")
             step.keep(slot, "v")
             root = step.like(slot, "square root of the second moment")
-            denominator = step.like(slot, "denominator")
-            del root, denominator
+            h = step.like(slot, "denominator")
+            del root
             continue
+        small: tuple[int, ...] = (1,)
         if any(part in name for part in QUERIES_AND_KEYS):
-            step.keep(slot, "vmean", (max(1, count // int(step.options.get("head_values", count))), 1))
-        elif any(part in name for part in ROWS) and len(slot.shape) > 1:
-            step.keep(slot, "vmean", (slot.shape[0], 1, *slot.shape[2:]))
-        else:
-            step.keep(slot, "vmean", (1,))
+            head = int(step.options.get("head_values", count))
+            if count % head:
+                raise ScenarioError(
+                    f"Adam-mini's code fails for {slot.parameter.name}: its {count:,} values are no whole heads of "
+                    f"{head:,}",
+                    "training.optimizer",
+                )
+            small = (count // head, 1)
+        elif any(part in name for part in ROWS):
+            if len(slot.shape) < 2:
+                raise ScenarioError(
+                    f"Adam-mini's code fails for {slot.parameter.name}: by its name it takes it for a matrix",
+                    "training.optimizer",
+                )
+            small = (slot.shape[0], 1, *slot.shape[2:])
+        elif begins:
+            counted = step.fresh((1,), Format.FP32, "values of the block")
+        step.keep(slot, "m")
+        if begins and small == (1,):
+            square = step.like(slot, "squared weight")
+            total = step.fresh((1,), slot.format, "sum")
+            del square
+            step.keep(slot, "vmean", small)
+            del total
+        step.keep(slot, "vmean", small)
         square = step.like(slot, "squared gradient")
+        mean = step.fresh(small, slot.format, "mean of the squared gradient")
         del square
+        if small == (1,):
+            mean = step.fresh(small, slot.format, "mean of the squared gradient")
+        root = step.fresh(small, slot.format, "square root of the second moment")
+        h = step.fresh(small, slot.format, "denominator")
+        del root
+        inverse = step.fresh(small, slot.format, "reciprocal")
+        rate = step.fresh(small, slot.format, "rate")
+        del inverse
         update = step.like(slot, "update")
         negative = step.like(slot, "negated update")
         del negative
-    del update
+    del mean, h, rate, update, counted

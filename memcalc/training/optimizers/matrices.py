@@ -1,7 +1,7 @@
 """Optimizers for the matrices of the blocks: Muon, GaLore, APOLLO; AdamW for the rest.
 
 Muon: torch 2.13 torch/optim/_muon.py. GaLore: galore_torch 1.0 adamw.py, galore_projector.py. APOLLO: apollo_torch
-1.0.3 apollo.py, random_projector.py.
+1.0.3 apollo.py, random_projector.py. All three traced.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def apollo(step: Step) -> None:
 
 def _low_rank(step: Step, decomposes: bool) -> None:
     wanted = int(step.options.get("rank") or RANK)
-    grad = root = normed = scaled = None
+    grad = root = normed = scaled = factor = norm = limiter = None
     # The parameter groups: plain ones first, as the projects' examples pass them.
     plain = [slot for slot in step.slots if not slot.is_hidden_matrix]
     for slot in plain + [slot for slot in step.slots if slot.is_hidden_matrix]:
@@ -71,7 +71,7 @@ def _low_rank(step: Step, decomposes: bool) -> None:
         projected = slot.is_hidden_matrix
         if projected:
             m, n = slot.shape
-            rank = min(wanted, m, n)
+            rank = min(wanted, m, n) if decomposes else wanted  # a random matrix can have more rows than there are
             low = (m, rank) if m >= n else (rank, n)
             side = (rank, n) if m >= n else (m, rank)
             if "projector" not in slot.state:
@@ -86,12 +86,19 @@ def _low_rank(step: Step, decomposes: bool) -> None:
             normed = step.like(slot, "projected back, scaled")
             del whole
         elif projected:
+            parts = [step.fresh((max(slot.shape),), slot.format, "norm of each channel") for _ in range(3)]
+            factor = step.fresh((max(slot.shape),), slot.format, "scale of each channel")
+            del parts
             scaled = step.like(slot, "scaled gradient")
             if step.number > 1:
+                norm = step.fresh((1,), slot.format, "norm")
+                parts = [step.fresh((1,), slot.format, "growth of the norm") for _ in range(2)]
+                limiter = step.fresh((1,), slot.format, "limiter")
+                del parts
                 scaled = step.like(slot, "limited gradient")
             step.renew(slot, "scaled_grad", (1,), slot.format)
             normed = scaled
-    del grad, root, normed, scaled
+    del grad, root, normed, scaled, factor, norm, limiter
 
 
 def _project(step: Step, slot: Slot, side: tuple[int, ...], decomposes: bool) -> None:

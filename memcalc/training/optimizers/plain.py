@@ -106,13 +106,20 @@ def lamb(step: Step) -> None:
         step.keep(slot, "exp_avg_sq")
     if step.impl == "foreach":
         updates = lists(step, "updates")
-        first = step.slots[0]
-        for name in ("weight_norm", "adam_norm", "trust_ratio"):
-            step.renew(first, name, (len(step.slots),), first.format)
-        del updates
+        count, slot = (len(step.slots),), step.slots[0]
+        made = {}
+        for name in ("weight_norm", "adam_norm"):
+            norms = [step.fresh((1,), one.format, "norm") for one in step.slots]
+            made[name] = step.made(name, count, slot.format)
+            del norms
+        beside = [step.fresh(count, Format.BOOL, "norms that are not zero") for _ in range(3)]
+        beside += [step.fresh(count, slot.format, "quotient of the norms") for _ in range(2)]
+        slot.state |= made | {"trust_ratio": step.made("trust_ratio", count, slot.format)}
+        del updates, made, beside
         return
     for slot in step.slots:
         update = step.like(slot, "update")
-        for name in ("weight_norm", "adam_norm", "trust_ratio"):
-            step.renew(slot, name, (1,), Format.FP32)
-        del update
+        made = {name: step.made(name, (1,), slot.format) for name in ("weight_norm", "adam_norm")}
+        sum_ = step.fresh((1,), slot.format, "norm plus epsilon")
+        slot.state |= made | {"trust_ratio": step.made("trust_ratio", (1,), slot.format)}
+        del update, made, sum_

@@ -55,14 +55,15 @@ class Step:
     def keep(self, slot: Slot, name: str, shape: Sequence[int] | None = None, fmt: Format | None = None) -> Storage:
         """The state called ``name``, made if it does not exist yet: of the tensor's shape, unless told otherwise."""
         if name not in slot.state:
-            slot.state[name] = self._kept(slot.shape if shape is None else shape, fmt or slot.format, name)
+            slot.state[name] = self.made(name, slot.shape if shape is None else shape, fmt or slot.format)
         return slot.state[name]
 
     def renew(self, slot: Slot, name: str, shape: Sequence[int], fmt: Format) -> None:
         """A state that every step makes anew."""
-        slot.state[name] = self._kept(shape, fmt, name)
+        slot.state[name] = self.made(name, shape, fmt)
 
-    def _kept(self, shape: Sequence[int], fmt: Format, name: str) -> Storage:
+    def made(self, name: str, shape: Sequence[int], fmt: Format) -> Storage:
+        """A tensor that is to be kept as the state called ``name``."""
         made = self.tape.storage(shape, fmt, name, "optimizer")
         made.record.name = name
         return made
