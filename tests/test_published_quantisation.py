@@ -192,6 +192,7 @@ def test_deepseek_v3_is_fp8_by_blocks() -> None:
         ({**GPTQ, "bits": "four"}, "bits must be a whole number"),
         ({**GPTQ, "dynamic": {"+:.*down.*": {"bits": 8}}}, "other bits"),
         ({**FP8_BLOCK, "weight_block_size": [64, 64]}, "[64, 64]"),
+        ({**FP8_BLOCK, "weight_block_size": 128}, "128"),
         ({**FP8_BLOCK, "expert_dtype": "fp4"}, "another format"),
         ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, "MIXED_PRECISION"),
         (compressed(4, "int", "group", 128, sparsity_config={"format": "sparse-24-bitmask"}), "sparse"),

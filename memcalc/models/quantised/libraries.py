@@ -33,10 +33,13 @@ def fp8(entry: Entry) -> Published:
     block = entry.any("weight_block_size")
     if block is None:
         return entry.found("fp8", kept=kept)
-    if list(block) != [128, 128] or entry.word("scale_fmt", "float") not in ("float", "ue8m0"):
+    if block not in ([128, 128], (128, 128)):
         raise Unknown(f"weight_block_size {shown(block)}: only [128, 128] is known")
+    scales = entry.word("scale_fmt", "float")
+    if scales not in ("float", "ue8m0"):
+        raise Unknown(f"scale_fmt {shown(scales)} is not known")
     notes: tuple[str, ...] = ()
-    if entry.word("scale_fmt") == "ue8m0":
+    if scales == "ue8m0":
         notes = ("the scales are taken as fp32; ue8m0 ones have a byte each, 0.02 % less altogether",)
     return entry.found("fp8-block", kept=kept, notes=notes)
 
