@@ -17,14 +17,16 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from conftest import ROOT, Server
+from conftest import ROOT, Server, pages
+
+from memcalc.learn import lessons
 
 pytestmark = pytest.mark.browser
 
 PINS = [{"model": "gpt2", "task": task, "hardware": {"gpu": "16GB"}} for task in ("train", "infer")]
 FULL_COMPARE = "/compare?pins=" + urllib.parse.quote(json.dumps(PINS, separators=(",", ":")))
 #: A lesson's figure, which waits for an answer, and the presenter's page.
-LESSONS = ["/learn?lesson=2&step=figure", "/learn?present=true&step=figure"]
+LESSONS = ["/learn?lesson=2&step=figure", "/learn?present=true", "/learn?present=true&step=remember"]
 NAMES = re.findall(r'url_path="(\w+)"', (ROOT / "app.py").read_text())
 PATHS = ["/", *(f"/{name}" for name in NAMES), FULL_COMPARE, *LESSONS]
 LOOKS = [(1400, "light"), (1400, "dark"), (390, "dark"), (390, "light")]
@@ -83,7 +85,7 @@ def faults(page: Any) -> list[tuple[str, str]]:
     return [(rule, html) for rule, html in found if not any(rule == r and part in html for r, part in STREAMLITS)]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=[path.split("?pins")[0] + "?" * ("?" in path) for path in PATHS])
+@pytest.mark.parametrize("path", PATHS, ids=[path.split("?pins")[0] for path in PATHS])
 def test_axe_finds_nothing_serious_and_charts_have_words(path: str, at: Any) -> None:
     page = at(path)
     for width, theme in LOOKS:
@@ -98,10 +100,34 @@ def test_axe_finds_nothing_serious_and_charts_have_words(path: str, at: Any) -> 
     assert all(words and len(words) > 40 for words in said), said
 
 
+def test_every_page_of_the_dashboard_is_judged() -> None:
+    assert {one.path for one in pages()} <= set(PATHS)
+    assert {"/exercises", "/images", "/learn"} <= set(PATHS)
+
+
+@pytest.mark.parametrize("number", range(1, len(lessons.LESSONS) + 1))
+def test_a_projector_shows_every_lessons_figure_whole_and_axe_finds_nothing_serious(number: int, at: Any) -> None:
+    """1280 × 720: the chart and the sentence about it end above the presenter's bar, and nothing must be scrolled."""
+    page = at(f"/learn?present=true&step=figure&lesson={number}")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.wait_for_selector("[data-testid=stPlotlyChart] svg .xaxislayer-above text", state="attached", timeout=60_000)
+    rest(page)
+    ends = "one => document.querySelector(one)?.getBoundingClientRect().bottom"
+    bar = page.evaluate("document.querySelector('.st-key-presenter')?.getBoundingClientRect().top")
+    for part in ("[data-testid=stPlotlyChart]", ".mc-headline"):
+        assert page.evaluate(ends, part) <= bar, part
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_timeout(900)
+        assert faults(page) == [], theme
+
+
 @pytest.mark.parametrize(
     ("path", "button"),
     [("/", "Take it along"), ("/timeline", "Training settings"), ("/training", "Bring a scenario"),
-     ("/exercises", "Print a sheet")],
+     ("/exercises", "Print a sheet"), ("/learn", "Link and QR code"), ("/learn?present=true", "Link and QR code"),
+     ("/learn", "Model: Llama-3.1-8B")],
 )  # fmt: skip
 def test_axe_finds_nothing_serious_behind_the_buttons(path: str, button: str, at: Any) -> None:
     page = at(path)
