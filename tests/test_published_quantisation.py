@@ -88,6 +88,8 @@ def test_formats_by_hand_on_llama_8b() -> None:
     rows = 32 * (4096 + 1024 + 1024 + 4096 + 14336 + 14336 + 4096)  # outputs of all matrices
     columns = 32 * (4 * 4096 + 2 * 4096 + 14336)  # inputs
     blocks = 32 * (2 * 32 * 32 + 2 * 8 * 32 + 3 * 32 * 112)
+    uneven = compressed(4, "int", "group", 128)
+    uneven["config_groups"]["group_0"]["weights"]["symmetric"] = False
     expected = [
         (compressed(8, "float", "tensor"), linear + 224 * 4),
         (compressed(8, "float", "channel"), linear + rows * 4),
@@ -97,6 +99,7 @@ def test_formats_by_hand_on_llama_8b() -> None:
         ({"quant_method": "fp8", "activation_scheme": "static", "ignored_layers": ["lm_head"]}, linear + 224 * 4),
         (compressed(8, "int", "channel"), linear + rows * 4),
         (compressed(4, "int", "group", 128), linear // 2 + linear // 128 * 2 + 224 * 16),
+        (uneven, linear // 2 + linear // 128 * 2 + 224 * 16 + linear // 128 // 2),  # zero points: 4 bits a group
         (compressed(4, "float", "tensor_group", 16), linear // 2 + linear // 16 + 224 * 8),
         (GPTQ, linear // 2 + linear // 128 * 2 + linear // 128 // 2 + columns * 4),
         (AWQ, linear // 2 + linear // 128 * 2 + linear // 128 // 2),
@@ -117,6 +120,72 @@ def test_formats_by_hand_on_llama_8b() -> None:
                 memcalc.estimate({"model": what})
         else:
             assert stored_bytes(what) == size + 2 * rest, stored
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "weights"),
+    [
+        ("Qwen3-8B", {"backend": "autoawq", "bits": 4, "do_fuse": False, "exllama_config": None, "group_size": 128,
+                      "modules_to_fuse": None, "modules_to_not_convert": None, "quant_method": "awq", "version": "gemm",
+                      "zero_point": True}, "awq-4bit-g128"),
+        ("Qwen3-30B-A3B", {"bits": 4, "checkpoint_format": "gptq", "desc_act": False, "dynamic": {"-:.*mlp.gate$": {}},
+                           "group_size": 128, "lm_head": False, "pack_dtype": "int32", "quant_method": "gptq",
+                           "sym": True}, "gptq-4bit-g128"),
+        ("Llama-3.1-8B", {"_load_in_4bit": True, "_load_in_8bit": False, "bnb_4bit_quant_storage": "uint8",
+                          "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True,
+                          "llm_int8_skip_modules": ["lm_head", "multi_modal_projector", "merger",
+                                                    "model.layers.0.self_attn"],
+                          "load_in_4bit": True, "quant_method": "bitsandbytes"}, "nf4-dq"),
+        ("Kimi-K2", compressed(4, "int", "group", 32, ignore=[
+            "lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
+            "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"]), "packed-4bit-g32"),
+        ("MiniMax-M2", {**FP8_BLOCK, "fmt": "float8_e4m3fn",
+                        "modules_to_not_convert": ["gate", "e_score_correction_bias", "lm_head"]}, "fp8-block"),
+        ("Ministral-3-8B-text", {"activation_scheme": "static", "dequantize": False, "quant_method": "fp8",
+                                 "modules_to_not_convert": ["model.vision_tower", "model.multi_modal_projector",
+                                                            "lm_head"], "weight_block_size": None}, "fp8"),
+        ("DeepSeek-V3", {**FP8_BLOCK, "scale_fmt": "ue8m0"}, "fp8-block"),
+        ("Qwen2.5-7B", {"autoround_version": "0.5.1", "bits": 4, "data_type": "int", "group_size": 128, "sym": True,
+                        "packing_format": "auto_round:auto_gptq", "quant_method": "auto-round",
+                        "extra_config": {"lm_head": {"bits": 16, "data_type": "float"}}}, "gptq-4bit-g128"),
+        ("Llama-3.1-8B", {"quant_method": "exl2", "version": "0.1.8", "bits": 4.25, "head_bits": 6}, "exl2-4.25bpw"),
+    ],
+)  # fmt: skip
+def test_configurations_as_they_are_published(name: str, stored: Json, weights: str) -> None:
+    """Each as a repository of the named model has it; nothing but weights changes."""
+    found = memcalc.estimate({"model": model(name, stored)})
+    assert found.scenario["inference"]["weights"] == weights
+    assert found.parameters["total"] == catalogue.find(name).parameters
+    assert memcalc.estimate(found.scenario).peak == found.peak
+
+
+def test_kimi_k2_thinking_has_only_its_experts_in_4_bits() -> None:
+    """Attention, shared experts, the dense layer, embedding and head in 16; groups of 32."""
+    ignored = ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"]
+    what = model("Kimi-K2", compressed(4, "int", "group", 32, ignore=ignored))
+    experts = 60 * 384 * 3 * 7168 * 2048
+    others = catalogue.find("Kimi-K2").parameters - experts
+    assert stored_bytes(what) == experts // 2 + experts // 32 * 2 + 60 * 384 * 2 * 16 + 2 * others
+
+
+@pytest.mark.parametrize(
+    ("name", "hub", "weights"),
+    [
+        ("gpt-oss-20b", "openai/gpt-oss-20b", "mxfp4"),
+        ("DeepSeek-V3", "deepseek-ai/DeepSeek-V3", "fp8-block"),
+        ("MiniMax-M2", "MiniMaxAI/MiniMax-M2", "fp8-block"),
+    ],
+)
+def test_a_repository_is_its_checkpoint_and_a_catalogue_name_the_model(name: str, hub: str, weights: str) -> None:
+    """The copy of the configuration in the catalogue knows how the checkpoint is published; no network."""
+    by_hub = memcalc.estimate({"model": {"hub": hub}})
+    by_name = memcalc.estimate({"model": name})
+    assert by_hub.scenario["inference"]["weights"] == weights
+    assert by_name.scenario["inference"]["weights"] == "same"
+    assert by_hub.persistent < 0.6 * by_name.persistent
+    assert any(f"with inference.weights {weights} it is taken so" in one for one in by_name.assumptions)
+    carried = portable.carried({"hub": hub})
+    assert stored_bytes(carried) == stored_bytes({"hub": hub})
 
 
 def test_a_file_of_its_own_format_is_the_format_named_in_the_scenario() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -16,7 +17,8 @@ from memcalc.models.description import ModelDescription
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A catalogue model: its name, its configuration and the published number of parameters, with sources."""
+    """A catalogue model: its name, its configuration and the published number of parameters, with sources. ``stored``:
+    the quantization_config of the checkpoint, where it is published quantised; the name alone means the model."""
 
     name: str
     hub: str
@@ -25,6 +27,7 @@ class Entry:
     source: str
     parameters_source: str
     aliases: tuple[str, ...] = ()
+    stored: Mapping[str, Any] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -40,6 +43,7 @@ def entries() -> dict[str, Entry]:
             one["source"],
             one.get("parameters_source", ""),
             tuple(one.get("aliases", ())),
+            one.get("quantization_config"),
         )
         for name, one in raw.items()
     }
@@ -77,4 +81,20 @@ def find(name: str) -> Entry:
 def describe(name: str) -> ModelDescription:
     """The description of a catalogue model."""
     entry = find(name)
-    return replace(config.describe(entry.config, entry.name), source=entry.source)
+    found = replace(config.describe(entry.config, entry.name), source=entry.source)
+    if entry.stored is None:
+        return found
+    weights = as_published(entry).published
+    assert weights is not None
+    note = f"{entry.name}'s checkpoint is published quantised: with inference.weights {weights.weights} it is taken so"
+    return replace(found, assumptions=(*found.assumptions, note))
+
+
+def as_published(entry: Entry) -> ModelDescription:
+    """The description of the checkpoint on the Hub, quantised if it is."""
+    return replace(config.describe(published_config(entry), entry.name), source=entry.source)
+
+
+def published_config(entry: Entry) -> dict[str, Any]:
+    """The config.json of the checkpoint on the Hub, as far as it is read."""
+    return entry.config if entry.stored is None else {**entry.config, "quantization_config": entry.stored}

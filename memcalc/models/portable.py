@@ -78,6 +78,9 @@ def carried(model: Any, allow_files: bool = False) -> Any:
     if model.get("hub") is not None:
         place = model["hub"]
         known = hub.known(place)
+        if known is not None and known.stored is not None:
+            made = {"config": catalogue.published_config(known), "name": known.name, "repository": place}
+            return _settled(made)
         if known is not None:
             return known.name
         file = hub.configuration_of(place)

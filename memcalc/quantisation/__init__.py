@@ -30,6 +30,7 @@ _NAMED: dict[str, Scheme] = {
 }
 _GROUPED: dict[str, Callable[[int, int], Scheme]] = {
     "gptq": grouped.gptq, "awq": grouped.awq, "hqq": grouped.hqq, "packed": grouped.packed_in_words,
+    "packed-zeros": grouped.packed_with_zeros,
 }  # fmt: skip
 CHOICES = (
     SAME, DEQUANTIZED, "int8", "nf4", "nf4-dq", "fp4", "fp4-dq",
@@ -48,9 +49,9 @@ def scheme_for(name: str) -> Scheme | None:
     """The scheme called ``name``; None for what is none (``same``, ``dequantized``, ``gguf:…``, anything unknown)."""
     if name in _NAMED:
         return _NAMED[name]
-    found = re.fullmatch(r"(gptq|awq|hqq|packed)-(\d)-?bit-g(-1|\d{1,5})", name)
-    if found:
-        kind, bits, group = found[1], int(found[2]), int(found[3])
+    found = re.fullmatch(r"(gptq|awq|hqq|packed)-(\d)-?bit-g(-1|\d{1,5})(-zeros)?", name)
+    if found and (found[4] is None or found[1] == "packed"):
+        kind, bits, group = found[1] + (found[4] or ""), int(found[2]), int(found[3])
         widths = (1, 2, 3, 4, 8) if kind == "hqq" else range(2, 9)
         if bits not in widths or group == 0 or (group < 0 and kind == "hqq"):
             return None

@@ -88,22 +88,25 @@ class PerRow(Scheme):
 @dataclass(frozen=True, slots=True)
 class Packed(Scheme):
     """compressed-tensors' ``pack-quantized``: as many values as go into an int32, a 16-bit scale a group, the shape as
-    two int64 [compressed-tensors compressors/quantized_compressors/pack_quantized.py]."""
+    two int64; with ``zeros`` a zero point a group, packed along the outputs [compressed-tensors
+    compressors/quantized_compressors/pack_quantized.py]."""
 
     width: int = 4
     group: int = 128
+    zeros: bool = False
 
     def pieces(self, inputs: int, outputs: int) -> tuple[Piece, ...]:
         """
         >>> round(packed_in_words(4, 128).bits(4096, 4096), 4)      # 4 + 16/128
         4.125
         """
-        words = -(-inputs // (32 // self.width))
-        return (
-            values("weight_packed", words * outputs, 4),
-            values("weight_scale", _groups(inputs, self.group) * outputs, 2),
+        fit, groups = 32 // self.width, _groups(inputs, self.group)
+        found = (
+            values("weight_packed", -(-inputs // fit) * outputs, 4),
+            values("weight_scale", groups * outputs, 2),
             values("weight_shape", 2, 8),
         )
+        return (*found, values("weight_zero_point", groups * -(-outputs // fit), 4)) if self.zeros else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +136,19 @@ def awq(bits: int, group: int) -> Gptq:
     )  # fmt: skip
 
 
-def packed_in_words(bits: int, group: int) -> Packed:
-    """``packed-4bit-g128``; group -1 is a scale for a whole row."""
+def packed_in_words(bits: int, group: int, zeros: bool = False) -> Packed:
+    """``packed-4bit-g128``, or ``packed-4bit-g128-zeros``; group -1 is a scale for a whole row."""
     size = "" if group < 0 else f", groups of {group}"
     return Packed(
-        f"packed-{bits}bit-g{group}", f"packed int{bits}{size} (compressed-tensors)",
-        "compressed-tensors compressors/quantized_compressors/pack_quantized.py", "direct", False, bits, group,
+        f"packed-{bits}bit-g{group}{'-zeros' if zeros else ''}",
+        f"packed int{bits}{size}{' with zero points' if zeros else ''} (compressed-tensors)",
+        "compressed-tensors compressors/quantized_compressors/pack_quantized.py", "direct", False, bits, group, zeros,
     )  # fmt: skip
+
+
+def packed_with_zeros(bits: int, group: int) -> Packed:
+    """``packed-4bit-g128-zeros``."""
+    return packed_in_words(bits, group, True)
 
 
 def hqq(bits: int, group: int) -> Hqq:

@@ -83,7 +83,7 @@ def sees(model: Any) -> bool:
 def used(model: Any) -> str:
     """How a model that writes nothing is used, in words; nothing for one that writes."""
     if sees(model):
-        return "looks at pictures of its own size: it is used in one pass, and tokens do not count."
+        return "looks at pictures: it is used in one pass, and tokens do not count."
     return "" if writes(model) else "reads all tokens at once and writes none: it is used in one pass."
 
 

@@ -78,7 +78,7 @@ def describe(place: Any, allow_files: bool = False) -> ModelDescription:
     there, without the network."""
     entry, file = known(place), configuration_of(place)
     if entry is not None:
-        found = catalogue.describe(entry.name)
+        found = catalogue.as_published(entry)
         note = f"{place} is in the catalogue, whose copy of the configuration is used: the Hub was not asked"
         return replace(found, assumptions=(*found.assumptions, note))
     made = config.describe(configuration(file, allow_files), file.repository.partition("/")[2])

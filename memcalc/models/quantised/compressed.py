@@ -32,7 +32,7 @@ def compressed_tensors(entry: Entry) -> Published:
     every = "Linear" in targets
     only = None if every else Modules(tuple(targets))
     head = (every or (only is not None and only.has("lm_head"))) and not ignored.has("lm_head")
-    return entry.found(formats.pop(), kept=ignored, only=only, head=head)
+    return entry.found(formats.pop(), kept=ignored, only=only, head=head, notes=_cache(entry))
 
 
 def _dense(raw: object) -> bool:
@@ -55,8 +55,9 @@ def _format(weights: Entry) -> str:
         return "nvfp4" if group == 16 else "mxfp4"
     if kind == "int" and bits == 8 and strategy == "channel":
         return "int8-channel"
-    if kind == "int" and strategy in ("group", "channel") and weights.flag("symmetric", True):
-        return f"packed-{bits}bit-g{weights.whole('group_size') if strategy == 'group' else -1}"
+    if kind == "int" and strategy in ("group", "channel"):
+        zeros = "" if weights.flag("symmetric", True) else "-zeros"
+        return f"packed-{bits}bit-g{weights.whole('group_size') if strategy == 'group' else -1}{zeros}"
     raise Unknown(f"weights of {kind} {bits} bits by {strategy}, groups of {shown(group)}, are not known")
 
 
@@ -70,4 +71,11 @@ def modelopt(entry: Entry) -> Published:
     if weights is None:
         raise Unknown(f"quant_algo {algorithm[:20]!r} is not known")
     kept = modules([*raw.modules("ignore").entries, *raw.modules("exclude_modules").entries])
-    return entry.found(weights, kept=kept)
+    return entry.found(weights, kept=kept, notes=_cache(raw))
+
+
+def _cache(entry: Entry) -> tuple[str, ...]:
+    """What there is to say of scales for the cache."""
+    if not entry.any("kv_cache_scheme", "kv_cache_quant_algo"):
+        return ()
+    return ("the checkpoint has scales for a cache in FP8 too: inference.kv_cache says whether it is taken",)

@@ -80,6 +80,8 @@ def hqq(entry: Entry) -> Published:
     inner = whole.get("weight_quant_params") if isinstance(whole, Mapping) else None
     if not isinstance(inner, Mapping):
         raise Unknown("quant_config gives no weight_quant_params for all layers")
+    if isinstance(whole, Mapping) and (whole.get("scale_quant_params") or whole.get("zero_quant_params")):
+        raise Unknown("its scales or zero points are quantised themselves")
     params = Entry(entry.method, inner)
     bits, group = params.whole("nbits", default=4), params.whole("group_size", default=64)
     return entry.found(f"hqq-{bits}bit-g{group}", kept=entry.modules("skip_modules"))
