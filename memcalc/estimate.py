@@ -162,7 +162,7 @@ def kernel_scratch(question: Question, batch: Size | None = None, length: Size |
     for the largest map twice, since cuDNN's kernels copy pictures into their own order (assumed). ``batch`` and
     ``length``: the scenario's, or a grid's."""
     scenario, spec, precision = question.scenario, question.model.spec, question.precision
-    if isinstance(spec, ImageSpec) and spec.attention_free:
+    if isinstance(spec, ImageSpec) and spec.convolves:
         assert scenario.image_size is not None
         count = scenario.batch if batch is None else batch
         return 2 * count * spec.widest(scenario.image_size) * (precision.autocast or precision.weights).size

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from memcalc.architectures.denoiser import LATENT, DenoiserSpec
 from memcalc.architectures.encoder import EncoderSpec
 from memcalc.architectures.images import ImageSpec
 from memcalc.architectures.seq2seq import Seq2SeqSpec
@@ -62,6 +63,9 @@ def sees(scenario: Mapping[str, Any]) -> bool:
 
 def fitted(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scenario:
     """``scenario`` as it applies to the kind of model that ``spec`` is; what cannot be is refused by name."""
+    if scenario.text_len is not None and not (isinstance(spec, DenoiserSpec) and spec.text):
+        assumptions.append("text_len is ignored: it applies to models that make pictures from text")
+        scenario = replace(scenario, text_len=None)
     if isinstance(spec, Seq2SeqSpec):
         if scenario.image_size is not None:
             scenario = _without_pictures(scenario, assumptions)
@@ -117,6 +121,10 @@ def _pictures(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Sc
     elif side != spec.side:
         assumptions += spec.resized(side)
     scenario = replace(scenario, image_size=side)
+    if isinstance(spec, DenoiserSpec):
+        if side % LATENT:
+            raise ScenarioError(f"image_size must be a multiple of {LATENT}: the latents' size", "image_size")
+        scenario = replace(scenario, text_len=(scenario.text_len or spec.text) or None)
     if scenario.attention == "eager" and not spec.has_eager and not spec.attention_free:
         assumptions.append(f"attention: {spec.library}'s code always calls torch's, eager does not apply")
         scenario = replace(scenario, attention="sdpa")
@@ -149,6 +157,11 @@ def _check_pictures(scenario: Scenario, spec: ImageSpec) -> None:
     ):
         if value not in known:
             raise ScenarioError(f"{name} {value} has no program for this model", f"training.{name}", known)
+    if not spec.blocked and scenario.parallel.shards in ("zero3", "fsdp2"):
+        raise ScenarioError("what is gathered of this model at once is not known", "parallel.strategy",
+                            ["ddp", "zero1", "zero2"])  # fmt: skip
+    if not spec.blocked and settings.optimizer == "muon":
+        raise ScenarioError("which matrices Muon would step of this model is not known", "training.optimizer")
 
 
 def _check_runtime(inference: Inference, why: str, choices: list[str]) -> None:

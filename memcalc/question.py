@@ -157,6 +157,7 @@ class Question:
             compute=self.precision.weights,
             split=scenario.parallel.tensor if scenario.parallel.sequence else 1,
             side=scenario.image_size or 0,
+            text=scenario.text_len or 0,
             target=scenario.target_len or 0,
         )
         if training:

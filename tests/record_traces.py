@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from memcalc.trace import trace
 from tests import (
     trace_cases,
+    trace_cases_denoisers,
     trace_cases_encoders,
     trace_cases_experts,
     trace_cases_families,
@@ -41,6 +42,7 @@ RECORDS = {
     DATA / "traces_families.json": trace_cases_families.CASES,
     DATA / "traces_encoders.json": trace_cases_encoders.CASES,
     DATA / "traces_pictures.json": trace_cases_pictures.CASES,
+    DATA / "traces_denoisers.json": trace_cases_denoisers.CASES,
     DATA / "traces_seq2seq.json": trace_cases_seq2seq.CASES,
 }
 

@@ -189,7 +189,7 @@ def test_a_denoising_step_grows_with_the_picture_and_steps_do_not_matter() -> No
         ({"inference": {"weights": "exl2-4bpw"}}, "inference.weights"),
         ({"inference": {"runtime": "vllm"}}, "inference.runtime"),
         ({"inference": {"offload": "disk"}}, "inference.offload"),
-        ({"model": {"diffusers": {"_class_name": "UNet2DConditionModel"}}}, "model.diffusers._class_name"),
+        ({"model": {"diffusers": {"_class_name": "UNet2DModel"}}}, "model.diffusers._class_name"),
         ({"model": {"diffusers": {"_class_name": "FluxTransformer2DModel", "num_layers": -1}}},
          "model.diffusers.num_layers"),
         ({"picture": 1}, "picture"),

@@ -38,6 +38,7 @@ OWN = [
     *_cases("traces_families.json"),
     *_cases("traces_encoders.json"),
     *_cases("traces_pictures.json"),
+    *_cases("traces_denoisers.json"),
     *_cases("traces_seq2seq.json"),
 ]
 

@@ -39,6 +39,16 @@ class ImageSpec(ModelSpec):
         return True
 
     @property
+    def convolves(self) -> bool:
+        """Whether convolutions are most of what it does."""
+        return True
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it is a row of blocks that can be told apart by name: what shards or steps block by block needs."""
+        return True
+
+    @property
     def has_eager(self) -> bool:
         """Whether its attention can also be had written out in Python."""
         return False

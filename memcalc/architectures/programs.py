@@ -9,6 +9,7 @@ from memcalc.architectures.cohere import Cohere, Cohere2
 from memcalc.architectures.convnext import ConvNeXt
 from memcalc.architectures.convnext_torchvision import TorchvisionConvNeXt
 from memcalc.architectures.deepseek import DeepSeekV2, DeepSeekV3
+from memcalc.architectures.dit import DiT
 from memcalc.architectures.falcon import Falcon
 from memcalc.architectures.falcon_alibi import FalconAlibi
 from memcalc.architectures.falcon_h1 import FalconH1
@@ -44,6 +45,7 @@ from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
 from memcalc.architectures.t5 import T5
+from memcalc.architectures.unet import UNet
 from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 from memcalc.architectures.vit import TimmViT, ViT
 from memcalc.architectures.vit_torchvision import TorchvisionViT
@@ -107,6 +109,8 @@ PROGRAMS: dict[str, type[Program]] = {
     "timm_convnext": ConvNeXt,
     "torchvision_convnext": TorchvisionConvNeXt,
     "vit": ViT,
+    "unet": UNet,
+    "dit": DiT,
     "timm_vit": TimmViT,
     "torchvision_vit": TorchvisionViT,
     "falcon_h1": FalconH1,

@@ -21,7 +21,7 @@ class Run:
     ``padding``: the padding mask (batch, past + length), where it belongs to the caller and outlives the pass.
     ``beams``: how many of the sequences are candidates for the same text. ``split``: over how many cards the hidden
     states between the layers are divided by their length. ``side``: pixels a side of a model that sees pictures; it
-    has no tokens to count.
+    has no tokens to count. ``text``: tokens that a denoiser is conditioned on.
 
     Of an encoder-decoder, ``length`` are the encoder's tokens and ``target`` the decoder's, ``past`` and ``cache`` are
     the decoder's own, ``cross`` holds keys and values of what the encoder said (``source`` tokens)."""
@@ -43,6 +43,7 @@ class Run:
     compute: Format = Format.BF16
     split: int = 1
     side: Size = 0
+    text: Size = 0
     target: Size = 0
     source: Size = 0
     cross: Cache | None = None

@@ -35,6 +35,10 @@ class ViTSpec(ImageSpec):
         return False
 
     @property
+    def convolves(self) -> bool:
+        return False
+
+    @property
     def has_eager(self) -> bool:
         return self.library == "transformers"
 

@@ -10,6 +10,7 @@ from memcalc.diffusion.spec import Pipeline, find, read
 from memcalc.diffusion.text import CLIP_TOKENS, Encoder
 from memcalc.errors import ScenarioError
 from memcalc.formats import Format
+from memcalc.models.denoisers import is_denoiser
 from memcalc.quantisation import BLOCKS, SAME, scheme_for
 from memcalc.scenario.fields import Fields, shown
 from memcalc.scenario.running import read_hardware
@@ -107,7 +108,7 @@ def is_pipeline(scenario: Any) -> bool:
     model = scenario.get("model") if isinstance(scenario, Mapping) else None
     if isinstance(model, str):
         return find(model) is not None
-    return isinstance(model, Mapping) and list(model) == ["diffusers"]
+    return isinstance(model, Mapping) and list(model) == ["diffusers"] and not is_denoiser(model)
 
 
 def understood(raw: Mapping[str, Any]) -> Asked:

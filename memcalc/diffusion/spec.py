@@ -75,8 +75,6 @@ def read(model: Any) -> Pipeline:
 def _why(kind: Any) -> str:
     """What to say besides about a class that is known to be out of reach."""
     name = str(kind)
-    if name == "UNet2DConditionModel":
-        return ": name its pipeline (StableDiffusionPipeline, StableDiffusionXLPipeline), of which it is one part"
     if any(word in name for word in ("Video", "Wan", "LTX", "CogVideo", "Mochi", "Hunyuan", "3DTransformer", "3D")):
         return ": models that make videos have a third dimension in every map, and VAEs of their own"
     return ""

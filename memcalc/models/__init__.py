@@ -10,7 +10,7 @@ from typing import Any
 
 from memcalc.diffusion.spec import find as pipeline_named
 from memcalc.errors import ModelError
-from memcalc.models import catalogue, config, generic, pictures, portable
+from memcalc.models import catalogue, config, denoisers, generic, pictures, portable
 from memcalc.models.description import ModelDescription
 from memcalc.models.files import gguf, hub, safetensors
 
@@ -48,6 +48,8 @@ def describe(model: Any, allow_files: bool = True) -> ModelDescription:
     if kind == "safetensors":
         return safetensors.describe(model["safetensors"], allow_files)
     if kind == "diffusers":
+        if denoisers.is_denoiser(model):
+            return denoisers.describe(model["diffusers"])
         raise ModelError(PIPELINE, "model.diffusers", KINDS)
     if kind in pictures.LIBRARIES:
         return pictures.describe(kind, model[kind])

@@ -45,6 +45,7 @@ class Scenario:
     parallel: Parallel = field(default_factory=Parallel)
     expandable_segments: bool = False
     image_size: int | None = None
+    text_len: int | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -68,6 +69,8 @@ class Scenario:
         }
         if self.image_size is not None:
             found["image_size"] = self.image_size
+        if self.text_len is not None:
+            found["text_len"] = self.text_len
         if self.expandable_segments:
             found["expandable_segments"] = True
         if self.task == "train":
@@ -101,8 +104,7 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
         seq_len = None
     target_len = None if top.get("target_len") is None else top.whole("target_len", 1)
     image_size = None if top.get("image_size") is None else top.whole("image_size", 1)
-    if top.get("text_len") is not None:
-        notes.append("text_len is ignored: it applies to image pipelines")
+    text_len = None if top.get("text_len") is None else top.whole("text_len", 1)
     attention = top.choice("attention", ATTENTION, "sdpa")
     mask = top.choice("attention_mask", ("none", "padded"), "none")
     inference = read_inference(top, task, notes)
@@ -114,5 +116,5 @@ def _read(raw: Mapping[str, Any]) -> Scenario:
     top.finish()
     return Scenario(
         model, task, precision, batch, seq_len, target_len, attention, mask, training, inference, hardware, parallel,
-        expandable, image_size, tuple(notes),
+        expandable, image_size, text_len, tuple(notes),
     )  # fmt: skip

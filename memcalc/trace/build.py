@@ -16,6 +16,7 @@ from transformers import initialization
 
 from memcalc.errors import ModelError
 from memcalc.trace import checkpoints, four_bit
+from memcalc.trace.denoisers import Denoising, denoiser
 from memcalc.trace.factory import made
 from memcalc.trace.package_optimizers import Facts
 from memcalc.trace.pictures import ImageClassification, classifier
@@ -60,6 +61,9 @@ def _bare_model(recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
         if isinstance(source, dict) and library in source:
             with DEVICE:
                 return classifier(library, source[library], recipe.image_size).to(dtype)
+    if isinstance(source, dict) and "diffusers" in source:
+        with DEVICE:
+            return denoiser(source["diffusers"], recipe.image_size).to(dtype)
     if not (isinstance(source, dict) and isinstance(source.get("config"), dict)):
         raise ModelError("the tracer runs a model's own code: it needs a catalogue name or a configuration", "model")
     config, head = configuration(source["config"])
@@ -198,6 +202,8 @@ def training_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Te
     """Inputs and labels of one micro-batch on the fake GPU, int64 tokens and pixels in the parameters' format."""
     if recipe.make_batch is not None:
         return given_batch(model, recipe)
+    if isinstance(model, Denoising):
+        return denoising_batch(model, recipe, True)
     batch = inputs(model, recipe, recipe.seq_len)
     name = type(model).__name__ if not hasattr(model, "get_base_model") else type(model.get_base_model()).__name__
     rows = recipe.batch
@@ -214,6 +220,8 @@ def inputs(model: torch.nn.Module, recipe: Recipe, length: int | None) -> dict[s
     """What the model reads, without labels: pixels, spectra or ``length`` tokens a row."""
     if recipe.make_batch is not None:
         return given_batch(model, recipe)
+    if isinstance(model, Denoising):
+        return denoising_batch(model, recipe, False)
     config = getattr(model, "config", None)
     if config is None:
         raise ModelError("a model without a configuration needs batch=, a callable that makes what it reads", "batch")
@@ -239,6 +247,12 @@ def decoder_start(model: torch.nn.Module, recipe: Recipe, length: int) -> dict[s
     """The decoder's tokens, where a model has an encoder besides."""
     two_sided = recipe.make_batch is None and getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     return {"decoder_input_ids": _tokens(recipe.batch, length)} if two_sided else {}
+
+
+def denoising_batch(model: Denoising, recipe: Recipe, train: bool) -> dict[str, torch.Tensor]:
+    """What a denoiser is called with."""
+    with DEVICE:
+        return model.batch(recipe.batch, recipe.image_size, recipe.text_len, DTYPES[recipe.storage_format], train)
 
 
 def given_batch(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:

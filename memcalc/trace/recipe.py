@@ -27,6 +27,7 @@ class Recipe:
     seq_len: int | None
     target_len: int
     image_size: int | None
+    text_len: int | None
     attention: str
     padded: bool
     method: str = "full"
@@ -115,6 +116,7 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         seq_len=scenario.get("seq_len"),
         target_len=int(scenario.get("target_len") or 128),
         image_size=scenario.get("image_size"),
+        text_len=scenario.get("text_len"),
         attention=_choice(scenario.get("attention") or "sdpa", "attention", ATTENTIONS),
         padded=_choice(scenario.get("attention_mask") or "none", "attention_mask", ("none", "padded")) == "padded",
         method=_choice(train.get("method", "full"), "training.method", ("full", "lora", "qlora", "dora", "head")),

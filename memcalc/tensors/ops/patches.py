@@ -70,6 +70,16 @@ def copied(x: Tensor) -> Tensor:
     return operator(tape, "clone", (x,), shape, fmt, backward)
 
 
+def laid(x: Tensor, shape: Shape) -> Tensor:
+    """x copied into another order of its dimensions, of ``shape``; its gradient is a view."""
+    before = x.shape
+
+    def backward(grad: Tensor) -> Grads:
+        return [grad.view(*before)]
+
+    return operator(x.tape, "clone", (x,), shape, x.format, backward)
+
+
 def unbound(x: Tensor, parts: int, shape: Shape) -> list[Tensor]:
     """``x.reshape(batch, tokens, parts, heads, d).permute(2, 0, 3, 1, 4).unbind(0)``: views of ``shape``. Backward
     stacks their gradients, and copies them into x's order."""
