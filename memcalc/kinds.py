@@ -36,7 +36,8 @@ def idle(spec: ModelSpec) -> frozenset[str]:
         lengths = ("seq_len", "target_len", "attention_mask", "inference.prompt_tokens", "inference.weights")
         return frozenset((*_WRITING, *lengths))
     if isinstance(spec, Seq2SeqSpec):
-        return frozenset(("image_size", "inference.kv_cache"))
+        fixed = ("seq_len", "attention_mask", "inference.prompt_tokens") if spec.sources else ()
+        return frozenset(("image_size", "inference.kv_cache", "inference.logits", *fixed))
     return _OF_DECODERS if spec.generates else _OF_DECODERS.union(_WRITING)
 
 
@@ -59,6 +60,11 @@ def _idle(model: str) -> frozenset[str]:
 def sees(scenario: Mapping[str, Any]) -> bool:
     """Whether a scenario's model looks at pictures: a side in pixels is then what other models' lengths are."""
     return "image_size" not in idle_in(scenario)
+
+
+def two_sided(scenario: Mapping[str, Any]) -> bool:
+    """Whether a scenario's model has an encoder and a decoder, each with a length of its own."""
+    return "target_len" not in idle_in(scenario)
 
 
 def fitted(scenario: Scenario, spec: ModelSpec, assumptions: list[str]) -> Scenario:
@@ -204,6 +210,8 @@ def _two_sided(scenario: Scenario, spec: Seq2SeqSpec, assumptions: list[str]) ->
         _reach(inference.new_tokens, spec, "inference.new_tokens")
         return replace(scenario, target_len=None, inference=replace(inference, logits="last"))
     target = scenario.target_len or min(TARGET, spec.max_targets)
+    if scenario.target_len is None:
+        assumptions.append(f"target_len: {target:,} tokens for the decoder, where the scenario does not say")
     _reach(target, spec, "target_len")
     if scenario.task == "infer":
         scenario = replace(scenario, inference=replace(inference, new_tokens=0, logits="all"))

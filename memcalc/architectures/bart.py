@@ -16,7 +16,7 @@ from memcalc.architectures.seq2seq import causal_mask, required, side
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.tape import Tape
 from memcalc.tensors.tensor import Parameter, Tensor
 
 OFFSET = 2
@@ -83,7 +83,7 @@ class Bart(BartBlocks):
 
     def decode(self, tape: Tape, ids: Tensor, encoded: Tensor | None, run: Run) -> Tensor:
         tape.begin(tape.sections[-1].phase, "decoder's embedding")
-        source: Size = run.source or run.length
+        source = self.source(run)
         run = side(run, run.target, True)
         embeds = self._looked_up(tape, ids, run)
         counted = fresh(tape, (run.length,), Format.INT64, "arange")

@@ -120,7 +120,7 @@ class T5(Seq2Seq):
         tape.begin(tape.sections[-1].phase, "decoder's embedding")
         embeds = ops.embedding(ids, self.table)
         required(tape, run, embeds)
-        given = T5Run(side(run, run.target, True), "decoder", run.source or run.length)
+        given = T5Run(side(run, run.target, True), "decoder", self.source(run))
         given.mask, given.cross_mask = made_masks(tape, given.run, embeds.format, given.source, True)
         return self._stack(tape, embeds, encoded, given, self.decoder_norm)
 

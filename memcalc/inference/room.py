@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from memcalc.architectures.seq2seq import Seq2SeqSpec
 from memcalc.errors import MemcalcError
 from memcalc.estimate import lay
 from memcalc.inference.layout import layout, values_per_sequence
@@ -84,7 +85,8 @@ MOST_SEQUENCES = 4096
 @dataclass(frozen=True, slots=True)
 class Curves:
     """The cache in bytes, along the context for the sequences asked for and along the sequences for the context asked
-    for; and the room that the card has for it (None without a card). ``context``, ``sequences``: what was asked for."""
+    for; and the room that the card has for it (None without a card). ``context``, ``sequences``: what was asked for.
+    ``source``: positions of an encoder, whose part does not grow; lengths are then what the decoder writes."""
 
     lengths: tuple[int, ...]
     by_length: tuple[int, ...]
@@ -93,29 +95,55 @@ class Curves:
     room: int | None
     context: int
     sequences: int
+    source: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Bytes of cache of one sequence by its tokens; the tokens asked for, and as many as the curve shows."""
+
+    of: Callable[[int], float]
+    context: int
+    longest: int
+    source: int = 0
+
+
+def _growth(question: Question, answer: Mapping[str, Any]) -> Growth | None:
+    """How a sequence's cache grows; None where there is none."""
+    report, spec = answer["runtime"] or {}, question.model.spec
+    inference = question.scenario.inference
+    if isinstance(spec, Seq2SeqSpec):
+        if "cross_kv_bytes_per_token" not in report:
+            return None
+        own, source = report["self_kv_bytes_per_token"], report["source_tokens"]
+        fixed, written = report["cross_kv_bytes_per_token"] * source, inference.new_tokens
+        longest = max(written, min(spec.max_targets, 8 * written))
+        return Growth(lambda tokens: fixed + own * tokens, written, longest, source)
+    each, states = report.get("kv_bytes_per_token") or 0, int(report.get("state_bytes_per_sequence") or 0)
+    layers = layout(spec)
+    values = sum(one.per_token for one in layers)
+    if not states and not (each and values):
+        return None
+    size = float(each) / values if values else 0.0
+    context = (inference.prompt_tokens or 1) + inference.new_tokens
+    if report.get("n_ctx"):
+        context = int(report["n_ctx"]) // int(answer["scenario"]["inference"]["parallel"])
+    longest = max(context, spec.max_positions if question.model.method != "generic" else 8 * context)
+    return Growth(lambda tokens: values_per_sequence(layers, tokens) * size + states, context, longest)
 
 
 def curves(scenario: Mapping[str, Any], answer: Mapping[str, Any], points: int = 40) -> Curves | None:
     """How the cache grows; None where there is none. ``answer``: the scenario's estimate, as its JSON object."""
     report = answer["runtime"] or {}
-    each, states = report.get("kv_bytes_per_token") or 0, int(report.get("state_bytes_per_sequence") or 0)
-    if not each and not states:
-        return None
     question = Question.read(scenario, allow_files=False)
-    layers = layout(question.model.spec)
-    values = sum(one.per_token for one in layers)
-    if not values and not states:
+    growth = _growth(question, answer)
+    if growth is None:
         return None
-    size = float(each) / values if values else 0.0
-    inference, batch = question.scenario.inference, question.scenario.batch
-    context = (inference.prompt_tokens or 1) + inference.new_tokens
-    if report.get("n_ctx"):
-        context = int(report["n_ctx"]) // int(answer["scenario"]["inference"]["parallel"])
-    longest = max(context, question.model.spec.max_positions if question.model.method != "generic" else 8 * context)
+    context, longest, batch = growth.context, growth.longest, question.scenario.batch
     lengths = tuple(sorted({max(1, longest * i // points) for i in range(1, points + 1)} | {context}))
 
     def bytes_of(tokens: int, sequences: int) -> int:
-        return round((values_per_sequence(layers, tokens) * size + states) * sequences)
+        return round(growth.of(tokens) * sequences)
 
     room, fit = None, answer["fit"]
     if fit is not None:
@@ -135,4 +163,5 @@ def curves(scenario: Mapping[str, Any], answer: Mapping[str, Any], points: int =
         room,
         context,
         batch,
+        growth.source,
     )

@@ -107,6 +107,7 @@ def cache_report(spec: Seq2SeqSpec, run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "self_kv_bytes_per_token": own,
         "cross_kv_bytes_per_token": cross,
+        "source_tokens": run["source"],
         "kv_bytes_per_sequence": own * run["target"] + cross * run["source"],
         "kv_tokens": (run["target"] + run["source"]) * run["batch"] * run["beams"],
     }

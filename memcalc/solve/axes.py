@@ -42,6 +42,8 @@ SIDES = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 768, 1024)
 PICTURES = (256, 512, 768, 1024, 1280, 1536, 2048)
 """Pixels a side of what a pipeline makes."""
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+TARGETS = (16, 32, 64, 128, 192, 256, 384, 512, 768, 1024)
+"""Tokens that a decoder beside an encoder writes."""
 NEW_TOKENS = (1, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
@@ -130,6 +132,7 @@ def _training(scenario: Mapping[str, Any]) -> list[Axis]:
         Axis("batch", f"{what} in a micro-batch", "batch", LADDER, _put("batch"), "batch"),
         Axis("side", "pixels a side", "image_size", SIDES, _put("image_size")),
         Axis("seq_len", "tokens per sequence", "seq_len", LENGTHS, _put("seq_len"), "seq_len"),
+        Axis("target", "tokens the decoder writes", "target_len", TARGETS, _put("target_len")),
         _choice("precision", "precision", "precision"),
         Axis("optimizer", "optimizer", "training.optimizer", tuple(IMPLEMENTATIONS), _set_optimizer),
         _choice("checkpointing", "checkpointing", "training.checkpointing"),

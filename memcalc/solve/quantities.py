@@ -33,6 +33,7 @@ class Quantity:
 QUANTITIES = (
     Quantity("batch", "sequences in a micro-batch", "train", axis="batch"),
     Quantity("seq_len", "tokens per sequence", "train", axis="seq_len"),
+    Quantity("target_len", "tokens the decoder writes", "train"),
     Quantity("image_size", "pixels a side", "train", LARGEST_SIDE, low=SMALLEST_SIDE),
     Quantity("training.lora.r", "LoRA rank", "train", LARGEST_RANK),
     Quantity("batch", "sequences at once", "infer", axis="batch"),

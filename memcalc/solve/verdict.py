@@ -75,6 +75,8 @@ def understood(scenario: Mapping[str, Any], allow_files: bool = True) -> Json:
         return dict(scenario)
     read = Question.read(scenario, allow_files=allow_files).scenario
     asked = dict(scenario)
+    if read.target_len is not None:
+        asked["target_len"] = read.target_len
     if read.image_size is not None:
         return {**asked, "image_size": read.image_size}
     if read.task == "train":

@@ -70,6 +70,8 @@ class Controls:
             said.append(("load", limit))
         if not settings.generates:
             said.append(("inference", f"{settings.model} {settings.used}"))
+        if settings.positions:
+            said.append(("load", f"{settings.model} {settings.heard}"))
         return said
 
     def remark(self, settings: Settings, refusals: list[MemcalcError], besides: object = None) -> None:
@@ -170,6 +172,7 @@ def meaning(values: Mapping[str, Any]) -> Settings:
     else:
         model = one_of("model", model_choices(), usual.model)
     cards = card_choices()
+    described = brought.scenario_model(model)
     return Settings(
         model=model,
         gpu=cards[one_of("gpu", cards, USUAL_CARD)],
@@ -186,7 +189,10 @@ def meaning(values: Mapping[str, Any]) -> Settings:
         longest=brought.longest(model),
         own=brought.find(model),
         generates=brought.generates(model),
-        used=own_models.used(brought.scenario_model(model)),
+        used=own_models.used(described),
+        two_sided=own_models.two_sided(described),
+        positions=own_models.positions(described),
+        heard=own_models.heard(described),
     )
 
 
@@ -213,9 +219,11 @@ def _model() -> dict[str, Any]:
 
 
 def _tokens(values: Mapping[str, Any]) -> int:
-    """The slider of lengths; where the chosen model looks at pictures, it is seen and cannot be moved."""
-    sees = values["source"] == SOURCES[0] and own_models.sees(brought.scenario_model(values["model"]))
-    return _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq", disabled=sees)
+    """The slider of lengths; where the model looks at pictures, or its encoder has a fixed length, it is seen and
+    cannot be moved."""
+    model = brought.scenario_model(values["model"]) if values["source"] == SOURCES[0] else None
+    fixed = own_models.sees(model) or own_models.positions(model) > 0
+    return _ladder("Tokens per sequence", options.LENGTHS, 2048, "seq", disabled=fixed)
 
 
 def _new_tokens(values: Mapping[str, Any]) -> int:

@@ -23,9 +23,11 @@ __all__ = [
     "fill",
     "generates",
     "get",
+    "has_length",
     "known_values",
     "put",
     "set_in",
+    "two_sided",
 ]
 
 
@@ -109,6 +111,17 @@ def generates(scenario: Json) -> bool:
 def counts_tokens(scenario: Json) -> bool:
     """Whether tokens mean anything to the scenario's model: not to one that looks at pictures."""
     return not own_models.sees(scenario.get("model"))
+
+
+def two_sided(scenario: Json) -> bool:
+    """Whether the scenario's model has an encoder and a decoder, each with a length of its own."""
+    return own_models.two_sided(scenario.get("model"))
+
+
+def has_length(scenario: Json) -> bool:
+    """Whether a length in tokens means anything to what the scenario's model reads: not to pictures, nor to an encoder
+    of fixed length."""
+    return counts_tokens(scenario) and not own_models.positions(scenario.get("model"))
 
 
 FOLDED = frozenset({"More memory savers", "Many GPUs", "Details of the step"})

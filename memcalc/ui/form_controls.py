@@ -103,6 +103,8 @@ class Form:
         model = scenario.get("model")
         if own_models.used(model) and (scenario["task"] == "infer" or own_models.sees(model)):
             said.append(("model", f"{own_models.name(model)} {own_models.used(model)}"))
+        if own_models.heard(model):
+            said.append(("model", f"{own_models.name(model)} {own_models.heard(model)}"))
         if error is not None:
             key = next((one.key for one, _ in self.lines if _concerns(one.path, error.field)), "model")
             said.append((key, error.message))

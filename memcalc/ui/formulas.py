@@ -106,9 +106,25 @@ def _of_server(run: Run, report: Mapping[str, Any], part: str, size: int) -> str
     return " + ".join(f"{names[name]} {units.binary(value)}" for name, value in run.overhead.items())
 
 
+def _two_caches(run: Run, bar: Bar, size: int) -> str:
+    """What the encoder said and what the decoder wrote, each as tokens × bytes."""
+    report, scenario = run.estimate["runtime"], run.estimate["scenario"]
+    batch = int(scenario.get("batch") or 1)
+    written = batch * (1 if bar.phase == "prefill" else int(scenario["inference"]["new_tokens"]))
+    parts = [
+        (batch * report["source_tokens"], "source positions", report["cross_kv_bytes_per_token"]),
+        (written, "written", report["self_kv_bytes_per_token"]),
+    ]
+    line = " + ".join(f"{number:,} {name} × {units.binary(each)}" for number, name, each in parts)
+    rest = size - sum(number * each for number, _, each in parts)
+    return f"{line} + {units.binary(rest)} copied while it grows" if rest > 0 else line
+
+
 def _cache(run: Run, bar: Bar, size: int) -> str:
     """The KV cache as tokens × bytes each, by what the prompt alone takes, and what growing it takes besides."""
     scenario = run.estimate["scenario"]
+    if "cross_kv_bytes_per_token" in (run.estimate["runtime"] or {}):
+        return _two_caches(run, bar, size)
     prompt = int(scenario.get("batch") or 1) * int((scenario.get("inference") or {}).get("prompt_tokens") or 0)
     first = next((other.parts["kv_cache"] for other in run.bars if other.phase == "prefill"), 0)
     if bar.phase == "prefill" or not prompt or first % prompt:

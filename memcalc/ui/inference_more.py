@@ -137,11 +137,16 @@ def _fits(found: Curves, end: int, last: int, what: str, card: str) -> str:
     return f" The {card} has room for {units.binary(found.room)} of it: up to {end:,} {what}{more}."
 
 
+def _length(found: Curves) -> str:
+    beside = f" written beside {found.source:,} of the encoder" if found.source else ""
+    return f"{found.context:,} tokens{beside}"
+
+
 def context_words(found: Curves, card: str) -> str:
     """The first curve as a sentence."""
     many = "one sequence" if found.sequences == 1 else f"{found.sequences:,} sequences"
     now = found.by_length[found.lengths.index(found.context)]
-    said = f"Cache of {many}: {units.binary(now)} at {found.context:,} tokens."
+    said = f"Cache of {many}: {units.binary(now)} at {_length(found)}."
     end = _end(found.lengths, found.by_length, found.room or 0)
     return said + _fits(found, end, found.lengths[-1], "tokens each" if found.sequences > 1 else "tokens", card)
 
@@ -149,7 +154,7 @@ def context_words(found: Curves, card: str) -> str:
 def count_words(found: Curves, card: str) -> str:
     """The second curve as a sentence."""
     each = found.by_count[found.counts.index(1)]
-    said = f"Cache of sequences of {found.context:,} tokens: {units.binary(each)} each."
+    said = f"Cache of sequences of {_length(found)}: {units.binary(each)} each."
     end = _end(found.counts, found.by_count, found.room or 0)
     return said + _fits(found, end, found.counts[-1], "at once", card)
 
@@ -159,7 +164,8 @@ def figure(found: Curves, which: str, card: str) -> dict[str, Any]:
     context = which == "context"
     xs, ys = (found.lengths, found.by_length) if context else (found.counts, found.by_count)
     now = found.context if context else found.sequences
-    title = "tokens of a sequence" if context else "sequences at once"
+    tokens = "tokens written for a sequence" if found.source else "tokens of a sequence"
+    title = tokens if context else "sequences at once"
     hover = [f"{x:,} {title}<br>{units.both(y)}" for x, y in zip(xs, ys, strict=True)]
     data: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines", "name": "KV cache", "x": list(xs), "y": [units.gib(y) for y in ys],

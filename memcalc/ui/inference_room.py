@@ -31,6 +31,21 @@ class Cache:
     total: int
 
 
+def two_caches(run: Run) -> list[tuple[str, str, str]]:
+    """What a decoder beside an encoder keeps, as figures: of what it wrote, and of what the encoder said."""
+    report, scenario = run.estimate["runtime"] or {}, run.estimate["scenario"]
+    if "cross_kv_bytes_per_token" not in report:
+        return []
+    own, cross = report["self_kv_bytes_per_token"], report["cross_kv_bytes_per_token"]
+    written, source = int(scenario["inference"]["new_tokens"]), report["source_tokens"]
+    return [
+        ("Self cache per token", units.binary(own), "of each sequence, for a token written"),
+        ("Cross cache per token", units.binary(cross), "of each sequence, for a position of the encoder"),
+        ("Self cache per sequence", units.binary(own * written), f"at its {written:,} tokens written"),
+        ("Cross cache per sequence", units.binary(cross * source), f"of {source:,} positions of the encoder"),
+    ]
+
+
 def cache(run: Run) -> Cache | None:
     """What the cache costs in this run; None where there is none."""
     scenario = run.estimate["scenario"]
@@ -106,13 +121,22 @@ def most(scenario: Json, run: Run, axis: str) -> int | None:
         return None
 
 
+def _units(scenario: Json) -> dict[str, str]:
+    """What can be counted up, by the name of its axis."""
+    model = scenario.get("model")
+    if own_models.sees(model):
+        return {"batch": "pictures"}
+    if own_models.positions(model):
+        return {"batch": UNITS["batch"]}
+    return {**UNITS, "prompt_tokens": "source tokens"} if own_models.two_sided(model) else UNITS
+
+
 def room(scenario: Json, run: Run) -> list[tuple[str, str, str]]:
     """How much fits: (what, the figure, compared with now), for sequences and for prompt tokens."""
     found = []
     now = {"batch": int(run.estimate["scenario"].get("batch") or 1),
            "prompt_tokens": int(get(run.estimate["scenario"], "inference.prompt_tokens") or 0)}  # fmt: skip
-    pictures = own_models.sees(scenario.get("model"))
-    for axis, unit in ({"batch": "pictures"} if pictures else UNITS).items():
+    for axis, unit in _units(scenario).items():
         largest = most(scenario, run, axis)
         if largest is None:
             continue
@@ -157,6 +181,8 @@ def facts(scenario: Json, run: Run) -> str:
     listed: list[tuple[str, str, str]] = []
     if served:
         listed += _served(report, run)
+    elif two_caches(run):
+        listed += two_caches(run)
     elif held:
         listed.append(("Cache per token", units.binary(held.token), "of each sequence" if held.even else "on average"))
         listed.append(("Cache per sequence", units.binary(held.sequence), f"at its {held.tokens:,} tokens"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from memcalc.architectures.seq2seq import Seq2SeqSpec
 from memcalc.errors import MemcalcError
 from memcalc.models import ModelDescription, catalogue, describe, packed
 from memcalc.quantisation.published import Published
@@ -78,6 +79,23 @@ def writes(model: Any) -> bool:
 def sees(model: Any) -> bool:
     """Whether a scenario's model looks at pictures, which have no length in tokens."""
     return (isinstance(model, str) or is_own(model)) and described(model).spec.sees
+
+
+def two_sided(model: Any) -> bool:
+    """Whether a scenario's model has an encoder and a decoder, each with a length of its own."""
+    return (isinstance(model, str) or is_own(model)) and isinstance(described(model).spec, Seq2SeqSpec)
+
+
+def positions(model: Any) -> int:
+    """How many positions its encoder always has; 0 where they are as many as the tokens it is given."""
+    spec = described(model).spec if isinstance(model, str) or is_own(model) else None
+    return spec.sources if isinstance(spec, Seq2SeqSpec) else 0
+
+
+def heard(model: Any) -> str:
+    """What an encoder of fixed length makes of lengths, in words; nothing for others."""
+    fixed = positions(model)
+    return f"always has {fixed:,} positions in its encoder: no other length counts there." if fixed else ""
 
 
 def used(model: Any) -> str:

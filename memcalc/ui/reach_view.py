@@ -13,7 +13,8 @@ import streamlit as st
 from memcalc import units
 from memcalc.errors import MemcalcError
 from memcalc.hardware.machine import Machine
-from memcalc.kinds import sees
+from memcalc.kinds import idle_in, sees
+from memcalc.scenario import Scenario
 from memcalc.scenario.paths import Json, get
 from memcalc.shared import Shared
 from memcalc.solve import Answer, Frontier, frontier, largest
@@ -100,11 +101,13 @@ def _extent(scenario: Json) -> str:
     """The field that says how large each member of the batch is."""
     if sees(scenario):
         return "image_size"
+    if "seq_len" in idle_in(scenario):  # an encoder of fixed length: what the decoder writes
+        return "target_len" if scenario.get("task") == "train" else "inference.new_tokens"
     return "seq_len" if scenario.get("task") == "train" else "inference.prompt_tokens"
 
 
 _UNITS = {"image_size": ("pictures", "pixels a side", "size"), "seq_len": ("sequences", "tokens", "length")}
-_UNITS["inference.prompt_tokens"] = _UNITS["seq_len"]
+_UNITS |= dict.fromkeys(("inference.prompt_tokens", "inference.new_tokens", "target_len"), _UNITS["seq_len"])
 """What a batch is made of, the unit of how large each is, and what that is called."""
 
 
@@ -159,7 +162,7 @@ def show(scenario: Json, machine: Machine | None) -> None:
     if scenario.get("task") == "train":
         said.append(f"Fewest cards of this kind: **{plain(counted(found.cards))}**.")
     st.markdown("  \n".join(said))
-    filled = understood(scenario, False)
+    filled = Scenario.read(understood(scenario, False)).as_dict()
     if not any(most for _, most in pair.points):
         st.caption(f"No batch fits at any {_UNITS[pair.of][2]} as it is: make one of the changes first.")
         return

@@ -28,19 +28,24 @@ class Settings:
     longest: int | None = None  # tokens that the model has learned positions for, where that is a limit
     generates: bool = True  # whether the model writes text; else it is used in one pass
     used: str = ""  # how, in words
+    two_sided: bool = False  # whether it has an encoder and a decoder, each with positions of its own
+    positions: int = 0  # how many its encoder always has; 0: as many as there are tokens
+    heard: str = ""  # the same, in words
 
     @property
     def shortened(self) -> bool:
         """Whether the model cannot read as many tokens as were chosen."""
-        return self.longest is not None and self.seq_len + self._more > self.longest
+        return not self.positions and self.longest is not None and self.seq_len + self._more > self.longest
 
     @property
     def _more(self) -> int:
         """Tokens beside the prompt that the model needs positions for."""
-        return self.new_tokens - 1 if self.generates else 0
+        return self.new_tokens - 1 if self.generates and not self.two_sided else 0
 
     def _reachable(self, more: int = 0) -> int:
         """The chosen length, or what the model's learned positions leave beside ``more`` new tokens."""
+        if self.positions:
+            return self.positions
         return self.seq_len if self.longest is None else max(1, min(self.seq_len, self.longest - more))
 
     def _common(self) -> dict[str, Any]:
