@@ -71,8 +71,8 @@ def test_1_what_is_counted_by_the_token(model: str) -> None:
     if model != "gpt2":  # whose embedding is its head's matrix as well
         embedding = 128_256 * 4_096
         assert copies == pytest.approx(2 * (LLAMA - embedding), rel=0.001)
-    besides = device(long) - long.persistent
-    assert f"{units.binary(besides)} lie beside them" in where.show(where.LESSON.usual(model)).rules[0].sentence
+    besides = device(long) - sum(long.at_peak[one] for one in ("weights", "gradients", "optimizer"))
+    assert f"also holds {units.binary(besides)} " in where.show(where.LESSON.usual(model)).rules[0].sentence
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -393,7 +393,8 @@ def test_the_three_stages_divide_what_the_paper_says(model: str, count: int) -> 
 def test_what_a_newcomer_asks_in_lessons_1_to_3_is_answered_truly(model: str) -> None:
     """Where the activations are if the figure has none; why the fixed part is not lesson 1's; where no line is yet."""
     found = memcalc.estimate(train(model))
-    (note,) = saving.show(saving.LESSON.usual(model)).notes or ("",)
+    shown = saving.show(saving.LESSON.usual(model))
+    note = next((one for one in shown.notes if one.startswith("Where are the activations?")), "")
     gone = found.at_peak["activations"] < found.component_peak["activations"] / 2
     assert bool(note) == gone
     if gone:
@@ -414,6 +415,63 @@ def test_what_a_newcomer_asks_in_lessons_1_to_3_is_answered_truly(model: str) ->
         line = through(sizes)
         assert not line.holds(last, sizes[last - 1])
         assert line.holds(last + 1, sizes[last])
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B", "Mixtral-8x7B"])
+@pytest.mark.parametrize("tokens", [128, 1024])
+def test_lesson_1_says_truly_what_is_there_when(model: str, tokens: int) -> None:
+    """No gradient in the forward pass, weights and optimizer states in every phase; the backward pass's highest
+    instant is at its end where its bar has no activations; the rule's rest leaves gradients out where none are."""
+    found = memcalc.estimate(train(model, seq_len=tokens))
+    phases = {one["name"]: one["at_peak"] for one in found.phases if one["step"] == 2}
+    assert phases["forward"]["gradients"] == 0
+    assert all(one["weights"] > 0 and one["optimizer"] > 0 for one in phases.values())
+    shown = where.show(where.LESSON.usual(model).at(tokens=tokens))
+    ended = phases["backward"]["activations"] < found.component_peak["activations"] / 2
+    assert any("at its end" in one for one in shown.notes) == ended
+    if ended:
+        assert phases["backward"]["gradients"] == found.component_peak["gradients"]
+    absent = found.at_peak["gradients"] < found.component_peak["gradients"] / 10
+    assert shown.rules[0].sentence.endswith("no gradients yet.") == absent
+
+
+@pytest.mark.parametrize(
+    ("model", "table"), [("Llama-3.1-8B", 128_256 * 4_096), ("gpt2", None), ("Mixtral-8x7B", None)]
+)
+def test_lesson_1_says_why_the_copies_are_fewer_than_the_weights(model: str, table: int | None) -> None:
+    """Llama-3.1-8B's embedding has 128,256 rows of 4,096 values that are looked up and never multiplied; gpt2's is its
+    head's matrix, which is, and Mixtral's copies lack its experts, which is another reason."""
+    (note,) = (one for one in where.show(where.LESSON.usual(model)).notes if one.startswith("Activations:"))
+    assert ("embedding" in note) == bool(table)
+    if table:
+        assert units.binary(2 * table) in note
+
+
+def in_mib(said: str) -> float:
+    """The sum of the sizes that a sentence names."""
+    scale = {"GiB": 1024.0, "MiB": 1.0}
+    return sum(float(size) * scale[unit] for size, unit in re.findall(r"([\d.]+) ([GM]iB)", said))
+
+
+def test_what_a_text_adds_by_hand() -> None:
+    """Keys and values of 1,024 tokens: 2 × 32 layers × 8 heads × 128 values × 2 B = 128 KiB each, 128 MiB in all; the
+    parts of a text sum to the line's slope, in training and in inference."""
+    case = batch.LESSON.usual("Llama-3.1-8B")
+    note = batch.show(case).notes[0]
+    assert "KV cache 128 MiB" in note
+    for said, sizes in zip(note.split("; "), batch.both(case), strict=True):
+        assert in_mib(said) == pytest.approx(through(sizes).slope / 2**20, rel=0.005)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B"])
+def test_lesson_2_accounts_for_the_whole_saving(model: str) -> None:
+    """What is not needed, and what less is needed of: the difference of the two runs and of the cache that is new."""
+    case = saving.LESSON.usual(model)
+    shown = saving.show(case)
+    named = shown.headline.split("Not needed at all: ")[1] + shown.notes[0]
+    trained, used = (memcalc.estimate(one(case)) for one in (saving.training, saving.inference))
+    gone = trained.peak["device"] - used.peak["device"] + used.at_peak["kv_cache"]
+    assert in_mib(named) == pytest.approx(gone / 2**20, rel=0.005)
 
 
 def test_a_billion_is_not_written_like_a_byte() -> None:

@@ -18,8 +18,14 @@ class Term:
 
 ALL = (
     Term(
+        "GPU",
+        "A processor, most often on a card, with memory of its own: all that it works on must be in there.",
+        "fits: peak ≤ memory of the card",
+        1,
+    ),
+    Term(
         "parameter",
-        "One of the numbers that a model learned, also called a weight.",
+        "One of the numbers that a model consists of and that training changes, also called a weight.",
         "weights = parameters × bytes of the format; 8 billion in bf16: 8 × 10⁹ × 2 B = 14.9 GiB",
         1,
     ),
@@ -48,6 +54,13 @@ ALL = (
         3,
     ),
     Term(
+        "forward pass",
+        "The way through the model from tokens to an answer; in training, on to the loss, a number for how wrong the "
+        "answer is.",
+        "operations: 2 for each parameter and token",
+        1,
+    ),
+    Term(
         "backward pass",
         "The way back through the model after the forward pass, on which every trained parameter gets its gradient.",
         "operations: forward 2, backward 4 for each parameter and token",
@@ -74,13 +87,13 @@ ALL = (
     Term(
         "activations",
         "Results of the forward pass, kept until the backward pass has used them.",
-        "activations = tokens in the micro-batch × bytes per token",
+        "activations = tokens worked on at once × bytes per token",
         1,
     ),
     Term(
         "training step",
         "Forward pass, backward pass and optimizer, after which all parameters have moved.",
-        "step = micro-batches × (forward + backward) + optimizer",
+        "forward pass, then backward pass, then optimizer",
         9,
     ),
     Term(
@@ -123,7 +136,7 @@ ALL = (
     Term(
         "mixed precision",
         "Parameters stay in 32 bits while 16-bit copies of them are computed with: fast, but not half the memory.",
-        "4 B weight + 4 B gradient + 8 B Adam + 2 B copy for each parameter",
+        "4 B weight + 4 B gradient + 8 B Adam = 16 B for each parameter; 2 B of copy from forward to backward",
         6,
     ),
     Term(

@@ -52,7 +52,7 @@ def test_by_keyboard_from_a_bad_answer_to_the_right_one(visitor: Any) -> None:
     page.wait_for_selector(".mc-solution:has-text('8,030,261,248 × 4 B')", timeout=LONG)
     page.wait_for_selector(".mc-progress:has-text('1 of 6 right')", timeout=LONG)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    following = page.get_by_role("button", name="2. Sixteen bytes per parameter")
+    following = page.get_by_role("button", name="2. Weights, gradients, optimizer states")
     following.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".mc-lesson:has-text('2. Sixteen bytes')", timeout=LONG)

@@ -104,8 +104,8 @@ def each(draw: Draw) -> Task:
     found = ask(scenario)
     whole = weight + gradient + states
     return Task(
-        f"A model is trained with {optimizer} in {PRECISIONS[precision]}. How many bytes does every parameter take as "
-        "long as the training runs: weight, gradient and what the optimizer keeps?",
+        f"A model is trained with {optimizer} in {PRECISIONS[precision]}. How many bytes does each parameter need in "
+        "all: for its weight, its gradient and what the optimizer keeps?",
         (("trained in", precision), (f"{optimizer} keeps for each parameter", said)),
         Asked("whole", "bytes"),
         "Write down three numbers: bytes of the weight, of its gradient, of what the optimizer keeps.",
@@ -229,7 +229,7 @@ def zero(draw: Draw) -> Task:
 
 ALL: Final = (
     Exercise("weights", "The weights of a 7B model", "starter", 1, weights, ("parameter", "GiB and GB")),
-    Exercise("lasting", "Sixteen bytes per parameter", "starter", 1, lasting,
+    Exercise("lasting", "Weights, gradients, optimizer states", "starter", 1, lasting,
              ("mixed precision", "gradient", "optimizer states")),
     Exercise("each", "Another optimizer, another precision", "starter", 1, each, ("optimizer", "mixed precision")),
     Exercise("less", "Using it instead of training it", "starter", 2, less, ("inference", "optimizer states")),

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from memcalc import units
-from memcalc.learn.case import Case, Json, ask, device, swept
+from memcalc.learn.case import Case, Json, ask, device, parts, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import OPTIMIZER, PRECISIONS, TOKENS, dashboard
-from memcalc.learn.words import PHASES, between, percent
+from memcalc.learn.words import PHASES, between, listed, percent
 from memcalc.solve.line import through
 
 TEXTS: Final = Variable(
     "texts", "Sequences at once (batch)", (1, 2, 5, 10, 20, 30, 40, 50, 60), 20,
     "How many texts go through the model together.",
 )  # fmt: skip
+LAST: Final = TEXTS.values[-1]
 LENGTH: Final = 1024
 NEW: Final = 128
 HALF = "Half the batch, half the memory"
@@ -67,8 +68,9 @@ def question(case: Case) -> Question:
         f"{units.binary(whole)}. How much is needed with half as many texts?",
         CHOICES,
         between(half / whole, EDGES),
-        f"{percent(half / whole)}: {units.binary(half)} instead of {units.binary(whole)}. Only what counts the "
-        "texts is halved; weights, gradients and optimizer states are the same for one text and for a hundred.",
+        f"{percent(half / whole)}: {units.binary(half)} instead of {units.binary(whole)}. Only the part "
+        "that grows with the texts is halved; weights, gradients and optimizer states are the same for one text and "
+        "for a hundred.",
     )
 
 
@@ -129,7 +131,10 @@ def _rules(case: Case, batch: int) -> tuple[Rule, ...]:
 
 def _notes(case: Case, train: list[int]) -> tuple[str, ...]:
     flat = through(train).straight_from - 1
-    said = []
+    said = [
+        f"Each text adds in training {_of_each(training(case, LAST), training(case, LAST // 2))}; in inference "
+        f"{_of_each(inference(case, LAST), inference(case, LAST // 2))}."
+    ]
     if flat:
         first = ask(training(case, 1))
         said.append(
@@ -140,10 +145,18 @@ def _notes(case: Case, train: list[int]) -> tuple[str, ...]:
     if found.peak["phase"] == "backward" and found.at_peak["gradients"] < found.component_peak["gradients"] / 10:
         said.append(
             f"The fixed part is not the {units.binary(found.persistent)} of lesson 1: with so many texts the highest "
-            "instant is the beginning of the backward pass, where no gradients are there yet, and 16-bit copies of the "
+            "instant is the beginning of the backward pass. Gradients are not there yet, but 16-bit copies of the "
             "weights are."
         )
     return tuple(said)
+
+
+def _of_each(many: Json, half: Json) -> str:
+    """What one text more adds, by component: between the two batches that the line goes through."""
+    most, less = (ask(one) for one in (many, half))
+    texts = int(most.scenario["batch"]) - int(less.scenario["batch"])
+    less_of = parts(less)
+    return listed({name: round((size - less_of[name]) / texts) for name, size in parts(most).items()})
 
 
 def remember(case: Case) -> tuple[str, ...]:
@@ -213,5 +226,15 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
-    terms=("token", "sequence", "batch", "activations", "KV cache", "GiB and GB"),
+    terms=(
+        "token",
+        "sequence",
+        "batch",
+        "forward pass",
+        "backward pass",
+        "activations",
+        "KV cache",
+        "temporary and overhead",
+        "GiB and GB",
+    ),
 )

@@ -72,23 +72,46 @@ def show(case: Case) -> Shown:
         "Training and inference at their highest instants, stacked by component. "
         + " ".join(f"{one.label}, {units.binary(one.total)}: {listed(one.parts)}." for one in stacks),
         f"Inference needs {percent(share)} less: {units.binary(device(infer))} instead of "
-        f"{units.binary(device(train))}." + (f" What is missing: {listed(gone)}." if gone else ""),
+        f"{units.binary(device(train))}." + (f" Not needed at all: {listed(gone)}." if gone else ""),
         (
             *(_term(name, stacks) for name in stacks[0].parts if any(one.parts[name] for one in stacks)),
             Term("saving", f"1 − {units.binary(device(infer))} ÷ {units.binary(device(train))}", percent(share), True),
         ),
         tuple(_rule(text, claimed, share) for text, claimed in RULES.items()),
-        _notes(train),
+        (*_rest(stacks), *_notes(train), *_cached(infer)),
     )
+
+
+def _rest(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
+    """What inference needs too, but less of: the part of the saving that the headline does not name."""
+    pairs = {name: (size, stacks[1].parts[name]) for name, size in stacks[0].parts.items()}
+    shrunk = {name: train - infer for name, (train, infer) in pairs.items() if train > infer > 0}
+    if not shrunk:
+        return ()
+    less = ", ".join(f"{LABELS[name]} −{units.binary(size)}" for name, size in shrunk.items())
+    return (f"Needed too, but less of it: {less}.",)
 
 
 def _notes(train: Estimate) -> tuple[str, ...]:
     most = train.component_peak["activations"]
     if train.at_peak["activations"] > most / 2:
         return ()
+    where = {"backward": "at the end of the backward pass, which has used them up"}.get(
+        train.peak["phase"], f"in the {PHASES[train.peak['phase']]}, and there they are gone"
+    )
     return (
-        f"Where are the activations? Training is highest in the {PHASES[train.peak['phase']]}, and there they are "
-        f"gone; in the forward pass they take up to {units.binary(most)} (lesson 1).",
+        f"Where are the activations? Training is highest {where}; in the forward pass they take up to "
+        f"{units.binary(most)} (lesson 1).",
+    )
+
+
+def _cached(infer: Estimate) -> tuple[str, ...]:
+    """When inference is highest, which says what of the text is in its cache."""
+    if infer.peak["phase"] != "prefill":
+        return ()
+    return (
+        "Inference is highest in the prefill, where it reads the text: the KV cache "
+        f"({units.binary(infer.at_peak['kv_cache'])}) holds that text, and no new tokens yet.",
     )
 
 
@@ -214,13 +237,16 @@ LESSON = Lesson(
     maps=maps,
     terms=(
         "inference",
+        "prefill and decode",
         "batch",
         "fp32 and bf16",
         "mixed precision",
         "gradient",
+        "optimizer",
         "optimizer states",
         "activations",
         "KV cache",
         "LoRA",
+        "temporary and overhead",
     ),
 )

@@ -1,4 +1,4 @@
-"""Lesson 1: so many bytes for each parameter, and what is not per parameter."""
+"""Lesson 1: what is counted by the parameter, and what is not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = ("forward", "backward", "optimizer")
 
 
 def per_parameter(found: Estimate) -> float:
-    """Bytes that last through a training, for each trained parameter."""
+    """Bytes of weight, gradient and optimizer states for each trained parameter."""
     return found.persistent / found.parameters["trainable"]
 
 
@@ -39,12 +39,13 @@ def question(case: Case) -> Question:
     share = [each(found.component_peak[name] / trained) for name in PER_PARAMETER]
     return Question(
         f"{case.begins}{_size_of(case, trained)} is trained with the optimizer AdamW in {PRECISIONS['bf16-mixed']}. "
-        "How many bytes does every parameter take as long as the training runs, however short the texts are?",
+        "How many bytes does each parameter need in all: for its weight, its gradient and what the optimizer remembers "
+        "about it?",
         tuple(f"{size} bytes" for size in CHOICES),
         nearest(whole, CHOICES),
         f"{each(whole)} bytes: {share[0]} for the weight, {share[1]} for its gradient, {share[2]} for the optimizer's "
         "two running averages, of the gradients and of their squares. "
-        f"{units.count(trained)} parameters take {units.binary(found.persistent)} that way.",
+        f"{units.count(trained)} parameters × {each(whole)} bytes = {units.binary(found.persistent)}.",
     )
 
 
@@ -63,8 +64,8 @@ def show(case: Case) -> Shown:
         Bars(stacks),
         "Memory of a training step by phase, stacked by component. "
         + " ".join(f"{one.label}: {listed(one.parts)}." for one in stacks),
-        f"{units.binary(lasting)} last through the whole training, whatever the texts. Activations come on top, up to "
-        f"{units.binary(most)} with {tokens:,} tokens. Highest is the {peak}, with {units.binary(device(found))}.",
+        f"Weights, gradients and optimizer states are {units.binary(lasting)}, whatever the texts. Activations are up "
+        f"to {units.binary(most)} with {tokens:,} tokens. Highest is the {peak}, with {units.binary(device(found))}.",
         _formula(case, found),
         (_rule(found),),
         _notes(case, found),
@@ -89,7 +90,11 @@ def _formula(case: Case, found: Estimate) -> tuple[Term, ...]:
         elif name == "temporary":
             how = "lives for a moment: copies that a computation needs"
         elif name == OVERHEAD:
-            how = "libraries, the allocator's reserve, the CUDA context"
+            above = found.overhead
+            how = (
+                f"allocator's reserve {units.binary(above['cache'])}, CUDA context {units.binary(above['context'])}, "
+                f"library workspaces {units.binary(above['workspace'])}"
+            )
         terms.append(Term(LABELS[name], how, units.binary(size)))
     return (*terms, Term(f"in the {PHASES[found.peak['phase']]}", "", units.binary(device(found)), True))
 
@@ -100,12 +105,15 @@ def _tokens(found: Estimate) -> int:
 
 def _rule(found: Estimate) -> Rule:
     size, whole = per_parameter(found), device(found)
-    besides = whole - found.persistent
+    there = {name: found.at_peak[name] for name in PER_PARAMETER}
+    besides = whole - sum(there.values())
+    absent = ", and no gradients yet" if there["gradients"] < found.component_peak["gradients"] / 10 else ""
     return Rule(
         RULE,
         abs(size - CLAIMED) < 0.5,
-        f"{each(size)} bytes a parameter are lasting here. At the highest instant {units.binary(besides)} lie beside "
-        f"them ({percent(besides / whole)} of {units.binary(whole)}), for which the rule has no word.",
+        f"Weight, gradient and optimizer states are {each(size)} bytes a parameter. At the highest instant the card "
+        f"also holds {units.binary(besides)} that the rule leaves out ({percent(besides / whole)} of "
+        f"{units.binary(whole)}){absent}.",
     )
 
 
@@ -114,15 +122,19 @@ def _notes(case: Case, found: Estimate) -> tuple[str, ...]:
     token, copies = activations(case, found)
     of = (
         f", and {units.binary(copies)} of 16-bit copies of the weights, which are kept for the backward pass too, "
-        "whatever the text"
+        f"whatever the text{_uncopied(case, found, copies)}"
         if copies
         else ""
     )
     said = [
-        "Each bar is the highest instant of its part of a step; the optimizer's states are there already, from the "
-        "step before.",
+        "Each bar is the highest instant of its part of a step. Weights and optimizer states are there all the time, "
+        "gradients from the backward pass until the optimizer has used them.",
         f"Activations: {_tokens(found):,} tokens × {units.binary(token)}{of}.",
     ]
+    if parts(found, "backward")["activations"] < found.component_peak["activations"] / 2:
+        said.append(
+            "The backward pass is highest at its end here: all gradients are there, and the activations are used up."
+        )
     if at["activations"] < found.component_peak["activations"] / 2:
         said.append(
             "In the optimizer step the activations are gone already, and the optimizer's working copies "
@@ -131,11 +143,22 @@ def _notes(case: Case, found: Estimate) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _uncopied(case: Case, found: Estimate, copies: float) -> str:
+    """Why the copies are less than 2 bytes for each parameter, where it is the embedding that has none: autocast
+    copies what a matrix product takes (torch.amp's list of operations), and a table is only read."""
+    table = 2 * case.spec.vocab * case.spec.hidden
+    missing = 2 * found.parameters["trainable"] - copies
+    if abs(missing - table) > 0.01 * copies:
+        return ""
+    return f" (the embedding, {units.binary(table)} in 16 bits, is a table that is only read: it needs no copy)"
+
+
 def remember(case: Case) -> tuple[str, ...]:
     found = ask(case.train(case["tokens"]))
     token, _ = activations(case, found)
     return (
-        "Training holds four things: weights, gradients, optimizer states and activations.",
+        "Training holds weights, gradients, optimizer states and activations; temporary tensors and overhead come on "
+        "top.",
         f"The first three are counted in bytes per parameter: {each(per_parameter(found))} with AdamW in mixed "
         f"precision, so {units.binary(found.persistent)} for {case.name}.",
         f"Activations are counted per token ({units.binary(token)} each here): they grow with the text and the batch.",
@@ -157,7 +180,8 @@ def maps(case: Case) -> tuple[Table, ...]:
         rows.append(tuple(cells))
     return (
         Table(
-            f"Lasting bytes per parameter of {case.name}; marked where “{RULE}” is true",
+            f"Bytes of weight, gradient and optimizer states per parameter of {case.name}; marked where “{RULE}” is "
+            "true",
             ("training in", *OPTIMIZER.values), tuple(rows), marked,
         ),
     )  # fmt: skip
@@ -184,7 +208,7 @@ def links(case: Case) -> tuple[Link, ...]:
 
 LESSON = Lesson(
     title="Where does it go?",
-    idea="Most of what training needs is so many bytes for every parameter. The rest is counted by the token.",
+    idea="Most of what training needs is counted by the parameter, the rest by the token.",
     variables=(TOKENS,),
     fixed=fixed,
     question=question,
@@ -193,14 +217,17 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     terms=(
+        "GPU",
         "parameter",
         "fp32 and bf16",
         "token",
         "sequence",
+        "training step",
+        "forward pass",
         "backward pass",
         "gradient",
         "optimizer",
-        "training step",
+        "optimizer states",
         "activations",
         "mixed precision",
         "temporary and overhead",
