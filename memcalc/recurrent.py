@@ -11,7 +11,7 @@ from memcalc.scenario import SERVERS, Scenario
 FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
 
-TRAINED = ("qwen3_next",)
+TRAINED = ("qwen3_next", "rwkv")
 """Families whose scan was followed through backward."""
 
 
@@ -36,6 +36,15 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
         raise ScenarioError(
             "transformers' quantised caches have no recurrent layers", "inference.kv_cache", list(FORMATS)
         )
+    if spec.family == "rwkv" and scenario.task == "infer" and (inference.kv_cache != "same" or inference.weights != SAME):
+        field = "kv_cache" if inference.kv_cache != "same" else "weights"
+        raise ScenarioError(
+            "RWKV's own code makes its states itself"
+            if field == "kv_cache"
+            else "RWKV's own code divides the weights of some layers, which takes quantised ones out of their format",
+            f"inference.{field}",
+            ["same"],
+        )
     if inference.kv_cache == "static" and spec.family == "falcon_h1":
         raise ScenarioError(
             "transformers' static cache has no layer that keeps both tokens and states", "inference.kv_cache", ["same"]
@@ -49,10 +58,22 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
         )
 
 
-def notes(spec: ModelSpec) -> list[str]:
+def notes(spec: ModelSpec, task: str) -> list[str]:
     """What an estimate of such a model has to say."""
     if not spec.recurrent:
         return []
+    if spec.family == "rwkv":
+        found = [
+            "RWKV: transformers' own loop over the tokens, as where the packages kernels and ninja are not installed; "
+            "the kernel that they would fetch keeps two tensors of the layer's size and its result, and nothing for a "
+            "token alone"
+        ]
+        if task == "infer":
+            found.append(
+                "RWKV: transformers 5.23 takes the sequences of a batch for tokens when it generates for several at "
+                "once, batch × batch in each layer: the memory is that of its code"
+            )
+        return found
     return [
         "recurrent layers: transformers' own code without the kernels of mamba-ssm, causal-conv1d or "
         "flash-linear-attention, which need far less for a long prompt; what they keep for a sequence does not grow"

@@ -124,6 +124,37 @@ def test_many_chunks_are_taken_together() -> None:
         assert more == pytest.approx(each, rel=3e-3)  # small tensors are rounded up; one state is 1.3 %
 
 
+def test_rwkv_keeps_five_numbers_a_channel() -> None:
+    """169m: 12 layers of 768 channels; the last token's inputs in bf16 twice, the recurrence's three in fp32."""
+    found = run("rwkv-4-169m-pile", batch=2)
+    states = 12 * 768 * (2 * 2 + 3 * 4)
+    assert found.component_peak["kv_cache"] == 2 * states
+    assert found.runtime is not None
+    assert found.runtime["state_bytes_per_sequence"] == states
+    assert found.runtime["kv_bytes_per_token"] == 0
+
+
+def test_rwkv_keeps_as_much_for_every_token() -> None:
+    """Training: the loop's first and last tokens are run, those between taken together."""
+    kept = [
+        memcalc.estimate({"model": "rwkv-4-169m-pile", "task": "train", "precision": "bf16", "seq_len": length})
+        for length in (8, 9, 100, 101)
+    ]
+    sizes = [one.component_peak["activations"] for one in kept]
+    each = sizes[1] - sizes[0]
+    assert each > 12 * 768 * 4 * 10  # of every layer's loop alone at least ten tensors in fp32
+    assert sizes[3] - sizes[2] == pytest.approx(each, rel=1e-3)
+    assert (sizes[2] - sizes[1]) / 91 == pytest.approx(each, rel=1e-3)
+
+
+@pytest.mark.parametrize("inference", [{"kv_cache": "static"}, {"weights": "nf4"}])
+def test_what_rwkv_refuses(inference: dict[str, Any]) -> None:
+    with pytest.raises(memcalc.ScenarioError) as caught:
+        run("rwkv-4-169m-pile", inference=inference)
+    assert caught.value.field == f"inference.{next(iter(inference))}"
+    assert list(caught.value.choices) == ["same"]
+
+
 def test_quantised_weights_where_the_code_has_a_way_for_them() -> None:
     whole, four_bit = run("Jamba-v0.1"), run("Jamba-v0.1", inference={"weights": "nf4"})
     linear = 28 * (4096 * 16384 + 8192 * (256 + 32) + 256 * 8192 + 8192 * 4096) + 4 * 4096 * (4096 * 2 + 1024 * 2)

@@ -34,6 +34,7 @@ OWN = [
     *_cases("traces_experts.json"),
     *_cases("traces_settings.json"),
     *_cases("traces_recurrent.json"),
+    *_cases("traces_scans.json"),
     *_cases("traces_variants.json"),
     *_cases("traces_families.json"),
     *_cases("traces_encoders.json"),

@@ -105,6 +105,18 @@ class Decoder(Program):
         """Those of them that block ``index`` is given."""
         return shared
 
+    def fill_cache(self, tape: Tape, run: Run, first: bool) -> None:
+        """What the cache holds before a decode step (``first``: the first one after the prompt)."""
+        assert run.cache is not None
+        for index, template in enumerate(self.plan):
+            tape.begin("cache", template.label, template.repeat, template.group)
+            shapes = self.spec.cache_shape(template.layer)
+            keys, values = ((run.batch, heads, run.past, width) for heads, width in shapes)
+            if keys[1]:
+                run.cache.fill(tape, index, (keys, values), self.spec.window(template.layer), run.compute, first)
+            for one in self.spec.states(template.layer):
+                run.cache.state(tape, index, one, run.batch, run.compute)
+
     # The same for all.
 
     def hidden_states(self, tape: Tape, ids: Tensor, run: Run) -> Tensor:

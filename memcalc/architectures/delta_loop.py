@@ -110,12 +110,3 @@ class Loop:
         if node is not None:
             keep(tape, node, (state, kept))
         self.state = Tensor(kept.storage, shape, WIDE, node)
-
-
-def grown(tape: Tape, start: int) -> Size:
-    """Bytes by which the level has risen since event ``start``."""
-    records = tape.records
-    total: Size = 0
-    for event in tape.events[start:]:
-        total = total + records[event].bytes if event >= 0 else total - records[~event].bytes
-    return total

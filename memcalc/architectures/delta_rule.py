@@ -8,7 +8,8 @@ inner tensors are fp32.
 
 from __future__ import annotations
 
-from memcalc.architectures.delta_loop import CHUNK, FIRST, WIDE, Delta, Loop, grown
+from memcalc.architectures.delta_loop import CHUNK, FIRST, WIDE, Delta, Loop
+from memcalc.architectures.tokens import grown
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.ops import scan, slices

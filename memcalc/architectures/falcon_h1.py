@@ -12,14 +12,14 @@ from typing import ClassVar
 from memcalc.architectures.layers import Linear, Norm, activation
 from memcalc.architectures.llama import Block, Llama
 from memcalc.architectures.mamba import masked
-from memcalc.architectures.mamba2 import CODESTRAL, ssd_states
+from memcalc.architectures.mamba2 import CODESTRAL, reading, ssd_states
 from memcalc.architectures.run import Run
 from memcalc.architectures.selective_scan import convolved, rates
 from memcalc.architectures.spec import DecoderSpec, State
 from memcalc.architectures.ssd import Ssd, scanned, step
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.ops import scan
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -61,6 +61,10 @@ class HybridBlock(Block):
 
     mixer: dict[str, Linear]
     a_log: Parameter
+    skip: Parameter
+    step_bias: Parameter
+    conv: Parameter
+    conv_bias: Parameter | None
     inner_norm: Parameter | None
 
 
@@ -80,12 +84,11 @@ class FalconH1(Llama):
         spec, maker = self.spec, self.maker
         mlp, mamba, attn = f"{path}feed_forward", f"{path}mamba", f"{path}self_attn"
         linears = {one[0]: maker.linear(mlp, *one, repeat) for one in self.mlp_linears()}
-        maker.parameter(f"{mamba}.dt_bias", spec.ssd.heads, repeat=repeat)
+        step_bias = maker.parameter(f"{mamba}.dt_bias", spec.ssd.heads, repeat=repeat)
         a_log = maker.parameter(f"{mamba}.A_log", spec.ssd.heads, repeat=repeat)
-        maker.parameter(f"{mamba}.D", spec.ssd.heads, repeat=repeat)
-        maker.parameter(f"{mamba}.conv1d.weight", spec.channels, 1, spec.kernel, repeat=repeat)
-        if spec.conv_bias:
-            maker.parameter(f"{mamba}.conv1d.bias", spec.channels, repeat=repeat)
+        skip = maker.parameter(f"{mamba}.D", spec.ssd.heads, repeat=repeat)
+        conv = maker.parameter(f"{mamba}.conv1d.weight", spec.channels, 1, spec.kernel, repeat=repeat)
+        conv_bias = maker.parameter(f"{mamba}.conv1d.bias", spec.channels, repeat=repeat) if spec.conv_bias else None
         mixer = {"in_proj": maker.linear(mamba, "in_proj", spec.hidden, spec.projected, spec.in_bias, repeat)}
         inner = maker.parameter(f"{mamba}.norm.weight", spec.ssd.inner, repeat=repeat) if spec.inner_norm else None
         mixer["out_proj"] = maker.linear(mamba, "out_proj", spec.ssd.inner, spec.hidden, spec.out_bias, repeat)
@@ -93,7 +96,7 @@ class FalconH1(Llama):
         norms: dict[str, Norm] = {
             name: self.make_norm(f"{path}{name}", spec.hidden, repeat=repeat) for name in self.norm_names
         }
-        return HybridBlock(linears, norms, mixer, a_log, inner)
+        return HybridBlock(linears, norms, mixer, a_log, skip, step_bias, conv, conv_bias, inner)
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
         vector = ("mamba.mup_vector", (1, 1, self.spec.projected), self.maker.format)
@@ -141,28 +144,30 @@ class FalconH1(Llama):
         b, s = run.batch, run.length
         decoding = run.cache is not None and (index, "recurrent") in run.cache.states
         if masked(run, tape):
-            hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
+            hidden = scan.times_mask(hidden, run.padding)
         hidden = ops.scale(hidden)
         projected = one.mixer["in_proj"](hidden)
         projected = ops.scale(projected)
-        decay = rates(tape, one.a_log)
+        decay = rates(hidden, one.a_log)
         conv, recurrent = spec.states(0)
-        channels = convolved(index, tape, run, conv, spec.activation, fmt, decoding)
+        gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
+        channels = channels.view(b, spec.channels, s)
+        channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, spec.activation)
+        channels = channels.view(b, s, spec.channels)
         if masked(run, tape):
-            channels = fresh(tape, (b, spec.channels, s), fmt, "mul (padding)")
+            channels = scan.times_mask(channels, run.padding)
         hidden = channels  # the local variable's name
-        gate = projected.view(b, s, ssd.inner)
         held: tuple[Tensor, ...] = ()
         if decoding:
-            out = step(tape, ssd, b, fmt, not spec.inner_norm).view(b, 1, ssd.inner)
+            out = step(tape, ssd, b, channels.format, not spec.inner_norm).view(b, 1, ssd.inner)
         else:
-            out, held = scanned(index, tape, run, ssd, recurrent, fmt)
+            out, held = scanned(index, run, ssd, recurrent, reading(ssd, channels, steps, decay, one))
         if one.inner_norm is not None:
             out = gated(out, gate, one.inner_norm, spec.norm_first)
         elif not decoding:
             out = ops.mul(out, ops.silu(gate))
         result = one.mixer["out_proj"](ops.to(out, fmt))
-        del projected, decay, channels, hidden, gate, held, out
+        del projected, decay, channels, hidden, gate, steps, held, out
         return result
 
 

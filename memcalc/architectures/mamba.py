@@ -17,6 +17,7 @@ from memcalc.architectures.selective_scan import Scan, convolved, rates, scan_st
 from memcalc.architectures.spec import DecoderSpec, State
 from memcalc.formats import Format
 from memcalc.tensors import ops
+from memcalc.tensors.ops import scan
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.ops.quantised import QuantisedParameter
 from memcalc.tensors.tape import Tape
@@ -157,13 +158,14 @@ def mixed(index: int, spec: Scan, one: Mixer, hidden: Tensor, run: Run, norms: S
     b, s, inner, n = run.batch, run.length, spec.inner, spec.state_size
     decoding = run.cache is not None and (index, "recurrent") in run.cache.states
     if masked(run, tape):
-        hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
+        hidden = scan.times_mask(hidden, run.padding)
     projected = one.linears["in_proj"](hidden)
-    decay = rates(tape, one.a_log)
+    decay = rates(hidden, one.a_log)
     conv, recurrent = scan_states(spec)
-    channels = convolved(index, tape, run, conv, spec.activation, fmt, decoding)
+    channels, gate = ops.split_last(projected, [inner, inner])
+    channels = convolved(index, channels.view(b, inner, s), one.conv, one.conv_bias, run, conv, spec.activation)
     if masked(run, tape):
-        channels = fresh(tape, (b, inner, s), fmt, "mul (padding)")
+        channels = scan.times_mask(channels, run.padding)
     # The product folds batch and length, which a tensor turned on its side only allows by a copy.
     copies = not tape.one_sequence and not tape.one_token
     held = [one.linears["x_proj"](ops.contiguous(channels, copies, (b, s, inner)))]
@@ -189,7 +191,7 @@ def mixed(index: int, spec: Scan, one: Mixer, hidden: Tensor, run: Run, norms: S
             run.cache.state(tape, index, recurrent, b, fmt)
     flat = ops.contiguous(ops.to(out, fmt), copies, (b, s, inner))
     out = one.linears["out_proj"](flat)
-    del flat, projected, decay, channels, held, steps, bias, last
+    del flat, projected, decay, channels, held, steps, bias, last, gate
     return out
 
 

@@ -6,18 +6,17 @@ Mirrors transformers 5.23 models/mamba2/modeling_mamba2.py without the kernels o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from memcalc.architectures.layers import Maker
 from memcalc.architectures.mamba import Mamba, MambaSpec, Mixer, masked
 from memcalc.architectures.run import Run
 from memcalc.architectures.selective_scan import convolved, rates
 from memcalc.architectures.spec import State
-from memcalc.architectures.ssd import Ssd, scanned, step
+from memcalc.architectures.ssd import Scanned, Ssd, scanned, step
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.ops import scan
 from memcalc.tensors.tensor import Parameter, Tensor
 
 CODESTRAL = Ssd(heads=128, width=64, groups=8, state=128, chunk=256)
@@ -99,44 +98,54 @@ def mixed(index: int, spec: Mamba2Spec, one: SsdMixer, hidden: Tensor, run: Run)
     b, s = run.batch, run.length
     decoding = run.cache is not None and (index, "recurrent") in run.cache.states
     if masked(run, tape):
-        hidden = fresh(tape, hidden.shape, fmt, "mul (padding)")
+        hidden = scan.times_mask(hidden, run.padding)
     projected = one.linears["in_proj"](hidden)
-    decay = rates(tape, one.a_log)
+    decay = rates(hidden, one.a_log)
     conv, recurrent = spec.states(0)
-    channels = convolved(index, tape, run, conv, spec.activation, fmt, decoding)
+    gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
+    channels = channels.view(b, spec.channels, s)
+    channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, spec.activation)
+    channels = channels.view(b, s, spec.channels)
     if masked(run, tape):
-        channels = fresh(tape, (b, spec.channels, s), fmt, "mul (padding)")
+        channels = scan.times_mask(channels, run.padding)
     hidden = channels  # the local variable's name
     held: tuple[Tensor, ...] = ()
     if decoding:
-        out = step(tape, ssd, b, fmt).view(b, 1, ssd.inner)
+        out = step(tape, ssd, b, channels.format).view(b, 1, ssd.inner)
     else:
-        out, held = scanned(index, tape, run, ssd, recurrent, fmt)
-    out = gated_norm(tape, out, one.gated, ssd.groups)
+        out, held = scanned(index, run, ssd, recurrent, reading(ssd, channels, steps, decay, one))
+    out = gated_norm(out, gate, one.gated, ssd.groups)
     out = one.linears["out_proj"](ops.to(out, fmt))
-    del projected, decay, channels, hidden, held
+    del projected, decay, channels, gate, steps, hidden, held
     return out
 
 
-def gated_norm(tape: Tape, x: Tensor, weight: Parameter, groups: int) -> Tensor:
+class Heads(Protocol):
+    """A mixer's parameters of one number a head."""
+
+    skip: Parameter
+    step_bias: Parameter
+
+
+def reading(ssd: Ssd, channels: Tensor, steps: Tensor, decay: Tensor, one: Heads) -> Scanned:
+    """What the scan reads out of the convolution's result (batch, length, channels)."""
+    b, s = channels.shape[:2]
+    half = ssd.groups * ssd.state
+    x, entering, leaving = ops.split_last(channels, [ssd.inner, half, half])
+    x = x.view(b, s, ssd.heads, ssd.width)
+    entering, leaving = (part.view(b, s, ssd.groups, ssd.state) for part in (entering, leaving))
+    return Scanned(x, steps, entering, leaving, decay, one.skip, one.step_bias)
+
+
+def gated_norm(x: Tensor, gate: Tensor, weight: Parameter, groups: int) -> Tensor:
     """MambaRMSNormGated: x (batch, length, inner) times silu(gate) in fp32, normed by groups, cast back."""
     shape, fmt = x.shape, x.format
-    rows: tuple[Size, ...] = (*shape[:-1], groups)
-    wide = None if fmt is Format.FP32 else fresh(tape, shape, Format.FP32, "to")
-    narrow = None if weight.format is Format.FP32 else fresh(tape, shape, Format.FP32, "to (gate)")
-    gate = fresh(tape, shape, Format.FP32, "silu")
-    del narrow
-    product = fresh(tape, shape, Format.FP32, "mul")
-    del gate, wide
-    squares = fresh(tape, shape, Format.FP32, "pow")
-    means = fresh(tape, rows, Format.FP32, "mean")
-    del squares
-    shifted = fresh(tape, rows, Format.FP32, "add")
-    roots = fresh(tape, rows, Format.FP32, "rsqrt")
-    del shifted
-    normed = fresh(tape, shape, Format.FP32, "mul")
-    del roots, product
-    narrow = None if fmt is Format.FP32 else fresh(tape, shape, fmt, "to")
-    out = fresh(tape, shape, fmt, "mul")
-    del normed, means, narrow
+    x = ops.to(x, Format.FP32)
+    x = ops.mul(x, ops.silu(ops.to(gate, Format.FP32)))
+    grouped = x.view(*shape[:-1], groups, shape[-1] // groups)
+    variance = ops.mean_last(ops.power(grouped))
+    grouped = ops.mul(grouped, ops.rsqrt(ops.add_scalar(variance)))
+    x = grouped.view(*shape)
+    out = ops.mul(ops.to(x, fmt), weight)
+    del variance
     return out

@@ -41,6 +41,7 @@ from memcalc.architectures.program import Program
 from memcalc.architectures.qwen2_moe import Qwen2Moe
 from memcalc.architectures.qwen3_next import Qwen3Next
 from memcalc.architectures.resnet import ResNet
+from memcalc.architectures.rwkv import Rwkv
 from memcalc.architectures.smollm3 import SmolLM3
 from memcalc.architectures.stablelm import StableLm
 from memcalc.architectures.starcoder2 import Starcoder2
@@ -113,6 +114,7 @@ PROGRAMS: dict[str, type[Program]] = {
     "dit": DiT,
     "timm_vit": TimmViT,
     "torchvision_vit": TorchvisionViT,
+    "rwkv": Rwkv,
     "falcon_h1": FalconH1,
     "t5": T5,
     "bart": Bart,

@@ -13,6 +13,8 @@ from memcalc.architectures.layers import activation
 from memcalc.architectures.run import Run, at_least
 from memcalc.architectures.spec import State
 from memcalc.formats import Format
+from memcalc.tensors import ops
+from memcalc.tensors.ops import scan
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tape import Size, Tape, rounded
 from memcalc.tensors.tensor import Parameter, Tensor
@@ -42,33 +44,34 @@ def scan_states(scan: Scan) -> tuple[State, State]:
     )
 
 
-def convolved(index: int, tape: Tape, run: Run, state: State, act: str, fmt: Format, decoding: bool) -> Tensor:
-    """The causal convolution along the length and its activation, (batch, channels, length); the cache keeps the last
-    inputs as ``state`` (channels, taps). CUDA's kernel may copy its turned input first, which no trace sees."""
+def convolved(
+    index: int, x: Tensor, weight: Parameter, bias: Parameter | None, run: Run, state: State, act: str
+) -> Tensor:
+    """The causal convolution of x (batch, channels, length) along the length and its activation; the cache keeps the
+    last inputs as ``state`` (channels, taps). CUDA's kernel may copy its turned input first, which no trace sees."""
     channels, kernel = state.shape
-    b, length = run.batch, run.length
+    tape, b, length = x.tape, run.batch, run.length
     window = None
-    if decoding:
-        window = fresh(tape, (b, channels, kernel + 1), fmt, "cat (convolution)")
-    elif run.cache is not None:
-        run.cache.state(tape, index, state, b, fmt)
-        # The cache fills a prompt of fewer tokens than taps up, and that is what is convolved.
-        window = fresh(tape, (b, channels, (length < kernel) * kernel), fmt, "pad (convolution)")
-        length = at_least(length, kernel)
-    out = fresh(tape, (b, channels, 2 if decoding else length + kernel - 1), fmt, "convolution")
-    activated = activation(act, out.view(b, channels, length))
+    if run.cache is not None and (index, state.name) in run.cache.states and tape.one_token:
+        window = fresh(tape, (b, channels, kernel + 1), x.format, "cat (convolution)")
+        out = fresh(tape, (b, channels, 2), x.format, "convolution").view(b, channels, 1)
+    else:
+        if run.cache is not None:
+            run.cache.state(tape, index, state, b, x.format)
+            # The cache fills a prompt of fewer tokens than taps up, and that is what is convolved.
+            window = fresh(tape, (b, channels, (length < kernel) * kernel), x.format, "pad (convolution)")
+            x = x.view(b, channels, at_least(length, kernel))
+        out = scan.causal_convolution(x, weight, bias)
+    activated = activation(act, out)
     del out, window
+    if run.cache is None:
+        return activated
     return activated.view(b, channels, run.length)
 
 
-def rates(tape: Tape, a_log: Parameter) -> Tensor:
-    """``-exp(A_log.float())``, (inner, state)."""
-    wide = fresh(tape, a_log.shape, Format.FP32, "to") if a_log.format is not Format.FP32 else None
-    raised = fresh(tape, a_log.shape, Format.FP32, "exp")
-    del wide
-    out = fresh(tape, a_log.shape, Format.FP32, "neg")
-    del raised
-    return out
+def rates(tape_of: Tensor, a_log: Parameter) -> Tensor:
+    """``-exp(A_log.float())``, (inner, state). ``tape_of``: a tensor on the tape."""
+    return ops.neg(scan.exp_of(a_log, tape_of))
 
 
 def scanned(tape: Tape, b: Size, s: Size, inner: int, n: int, fmt: Format) -> tuple[Tensor, Tensor]:

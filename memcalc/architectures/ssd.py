@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from memcalc.architectures.run import Run
 from memcalc.architectures.spec import State
 from memcalc.formats import Format
-from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors import ops
+from memcalc.tensors.autograd import graph_node, operator
+from memcalc.tensors.ops import laid, scan, slices
+from memcalc.tensors.ops.elementwise import for_autocast, fresh
+from memcalc.tensors.ops.laid import Axes, Laid, Order
+from memcalc.tensors.ops.matmul import cast_weight
 from memcalc.tensors.tape import Size, Tape
-from memcalc.tensors.tensor import Tensor
+from memcalc.tensors.tensor import Parameter, Tensor
 
 WIDE = Format.FP32
 
@@ -40,10 +45,25 @@ class Ssd:
         return 2 * self.groups * self.state
 
 
-def scanned(index: int, tape: Tape, run: Run, one: Ssd, state: State, fmt: Format) -> tuple[Tensor, tuple[Tensor, ...]]:
+@dataclass(slots=True)
+class Scanned:
+    """What a scan reads: channels (batch, length, heads, width), time steps (batch, length, heads), both projections of
+    the state (batch, length, groups, state); decay, skip and the time steps' bias, one a head."""
+
+    channels: Tensor
+    steps: Tensor
+    entering: Tensor
+    leaving: Tensor
+    decay: Tensor
+    skip: Parameter
+    step_bias: Parameter
+
+
+def scanned(index: int, run: Run, one: Ssd, state: State, read: Scanned) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Layer ``index``'s scan over a pass: its result (batch, length, inner), and what the model code's local variables
     hold of it until the block ends. A cache gets the layer's ``state``."""
-    out, ends = chunk_scan(tape, one, run.batch, run.length, fmt)
+    tape, fmt = read.channels.tape, read.channels.format
+    out, ends = chunk_scan(one, read, run.batch, run.length)
     held: tuple[Tensor, ...] = (out,)
     if run.cache is not None:
         run.cache.state(tape, index, state, run.batch, fmt)
@@ -51,102 +71,142 @@ def scanned(index: int, tape: Tape, run: Run, one: Ssd, state: State, fmt: Forma
     return out.view(run.batch, run.length, one.inner), held
 
 
-def chunk_scan(tape: Tape, one: Ssd, b: Size, s: Size, fmt: Format) -> tuple[Tensor, Tensor]:
-    """The scan over ``s`` tokens, filled up to whole chunks: the result (batch, chunks · chunk, heads, width), and the
-    states at the end of every chunk, of which the cache takes the last."""
-    h, p, g, n, c = one.heads, one.width, one.groups, one.state, one.chunk
-    count = -(-s // c)
-    padded = count * c
-    lone = tape.one_sequence and count == 1
-    wide = fmt is WIDE
+def chunk_scan(one: Ssd, read: Scanned, b: Size, s: Size) -> tuple[Tensor, Tensor]:
+    """The scan over ``s`` tokens, filled up to whole chunks: the result (batch, s, heads, width), and the states at the
+    end of every chunk, of which the cache takes the last. Letters: batch, tokens (t as given, s with those filled up),
+    chunks, places l and m in a chunk, heads, width p, state n; y and z are the chunks' ends, one more than chunks."""
+    tape, h = read.channels.tape, one.heads
+    count = -(-s // one.chunk)
+    whole = count * one.chunk
+    sizes = {
+        "b": b, "t": s, "s": whole, "c": count, "l": one.chunk, "m": one.chunk, "h": h, "p": one.width, "n": one.state,
+        "y": count + 1, "z": count + 1,
+    }  # fmt: skip
+    ones = {name for name, size in sizes.items() if isinstance(size, int) and size == 1}
+    axes = Axes(tape, sizes, frozenset(ones | {"b"} if tape.one_sequence else ones - {"b"}))
+    steps = ops.add(read.steps, cast_weight(read.steps, read.step_bias, read.steps.format, False))
+    steps = for_autocast(steps, WIDE)
+    steps = scan.clamp(scan.softplus(steps))
+    # The convolution has left channels before tokens.
+    channels = Laid(ops.to(read.channels, WIDE), "bhpt")
+    entering, leaving = (
+        Laid(slices.repeated(ops.to(x, WIDE), axes.shape("bthn")), "bthn") for x in (read.entering, read.leaving)
+    )
+    skip = laid.times(axes, Laid(read.skip, "h"), _filled(axes, channels), "bshp")
+    channels = laid.times(axes, channels, Laid(ops.to(steps, WIDE), "bth"), "bthp")
+    decay = laid.times(axes, Laid(read.decay, "h"), Laid(ops.to(steps, WIDE), "bth"), "bth")
+    channels, decay, entering, leaving = (_chunks(axes, x) for x in (channels, decay, entering, leaving))
+    total = Laid(scan.cumsum(decay.value.view(*axes.shape("bhcl"))), "bhcl")
+    decay = Laid(decay.tensor, "bhcl", decay.grad)
+    lower = laid.exponential(axes, _segment_sums(axes, decay, "bhclm"))
+    scores = laid.contracted(axes, leaving, _renamed(entering, "l", "m"), "bclmh")
+    weighted = laid.times(axes, scores, lower, "bclmh")
+    within = laid.contracted(axes, weighted, _renamed(channels, "l", "m"), "bclhp")
+    last = ops.slice_last(total.value, 1)
+    rest = Laid(scan.difference(last, total.value, axes.shape("bhcl")), "bhcl")
+    del last
+    to_end = laid.exponential(axes, rest)
+    del rest
+    decayed = laid.times(axes, entering, to_end, "bclhn")
+    states = laid.contracted(axes, decayed, channels, "bchpn")
+    first = fresh(tape, (b, 1, h, one.width, one.state), states.value.format, "zeros_like")
+    states = _joined(axes, first, states)
+    ends = ops.slice_last(total.value, 1).view(b, h, count)
+    padded = Laid(slices.padded(ends, axes.shape("bhy")), "bhy")
+    del ends
+    across = laid.exponential(axes, _segment_sums(axes, padded, "bhyz"))
+    del padded
+    new = laid.contracted(axes, across, states, "byhpn")
+    states = _starts(axes, new)
+    from_start = laid.exponential(axes, total)
+    between = laid.contracted(axes, leaving, states, "bclhp")
+    off = laid.times(axes, between, from_start, "bclhp")
+    output = _contiguous(axes, laid.summed(axes, within, off), "bclhp")
+    out = ops.add(laid.merged(axes, output, "cl", "s", axes.shape("bshp")).value, skip.value)
+    del output
+    if isinstance(s, int) and whole > s:
+        out = slices.select(out, axes.shape("bthp"))
+    del steps, channels, entering, leaving, skip, decay, total, lower, scores, weighted, within, to_end, decayed, states
+    del first, across, from_start, between, off
+    return out, new.value
 
-    def made(*shape: Size, op: str, fmt: Format = WIDE) -> Tensor:
-        return fresh(tape, shape, fmt, op)
 
-    def segment_sums(*shape: Size) -> Tensor:
-        """``segment_sum``: cumulative sums (…, l, l) below a diagonal, under two masks."""
-        last = shape[-1]
-        square = (last, last)
+def _renamed(x: Laid, old: str, new: str) -> Laid:
+    """The same tensor with another letter for a dimension; its gradient keeps the old one's place."""
+    return Laid(x.tensor, x.order.replace(old, new), x.grad)
+
+
+def _filled(axes: Axes, x: Laid) -> Laid:
+    """``pad_tensor_by_size``: laid out anew where tokens are missing, else a copy as x lies."""
+    missing = axes.sizes["t"] != axes.sizes["s"]
+    order = ("".join(one for one in "bthpn" if one in x.order) if missing else x.order).replace("t", "s")
+    back = Order()
+    return Laid(slices.padded(x.value, axes.shape(order)), order, back)
+
+
+def _chunks(axes: Axes, x: Laid) -> Laid:
+    """``reshape_into_chunks``."""
+    filled = _filled(axes, x)
+    return laid.merged(axes, filled, "s", "cl", axes.shape(filled.order.replace("s", "cl")))
+
+
+def _segment_sums(axes: Axes, x: Laid, dims: str) -> Laid:
+    """``segment_sum``: cumulative sums below a diagonal, under two masks."""
+    tape = axes.tape
+    square = axes.shape(dims[-2:])
+
+    def below() -> tuple[Tensor, Tensor]:
         ones = fresh(tape, square, Format.BOOL, "ones")
         mask = fresh(tape, square, Format.BOOL, "tril")
         del ones
-        other = fresh(tape, square, Format.BOOL, "bitwise_not")
-        filled = made(*shape, last, op="masked_fill")
-        del other
-        sums = made(*shape, last, op="cumsum")
-        ones = fresh(tape, square, Format.BOOL, "ones")
-        mask, old = fresh(tape, square, Format.BOOL, "tril"), mask
-        del ones, old
-        other = fresh(tape, square, Format.BOOL, "bitwise_not")
-        out = made(*shape, last, op="masked_fill")
-        del other, sums, filled, mask
-        return out
+        return mask, fresh(tape, square, Format.BOOL, "bitwise_not")
 
-    biased = made(b, s, h, op="add", fmt=fmt)
-    soft = made(b, s, h, op="softplus", fmt=fmt)
-    del biased
-    steps = made(b, s, h, op="clamp", fmt=fmt)
-    del soft
-    x = None if wide else made(b, s, h, p, op="to")
-    copies = []
-    for _ in range(2):
-        narrow = None if wide else made(b, s, g, n, op="to")
-        copies.append(made(b, s, h, n, op="repeat_interleave"))
-        del narrow
-    filled = made(b, padded, h, p, op="pad")
-    skip = made(b, padded, h, p, op="mul")
-    del filled
-    narrow = None if wide else made(b, s, h, op="to")
-    scaled = made(b, s, h, p, op="mul")
-    del narrow, x
-    narrow = None if wide else made(b, s, h, op="to")
-    decay = made(b, s, h, op="mul")
-    del narrow
-    chunks = [made(b, padded, h, p, op="pad"), made(b, padded, h, op="pad")]
-    chunks += [made(b, padded, h, n, op="pad") for _ in range(2)]
-    del scaled, decay, copies
-    summed = made(b, h, count, c, op="cumsum")
-    exponents = segment_sums(b, h, count, c)
-    lower = made(b, h, count, c, c, op="exp")
-    del exponents
-    turned = [] if lone else [made(b, count, h, c, n, op="clone") for _ in range(2)]
-    scores = made(b, count, h, c, c, op="bmm")
-    del turned
-    weighted = made(b, count, h, c, c, op="mul")
-    turned = [] if lone else [made(b, count, h, c, p, op="clone")]
-    diagonal = made(b, count, h, c, p, op="bmm")
-    del turned
-    difference = made(b, h, count, c, op="sub")
-    to_end = made(b, h, count, c, op="exp")
-    del difference
-    decayed = made(b, count, c, h, n, op="mul")
-    turned = [] if lone else [made(b, count, h, c, p, op="clone"), made(b, count, h, c, n, op="clone")]
-    states = made(b, count, h, p, n, op="bmm")
-    del turned
-    first = made(b, 1, h, p, n, op="zeros_like")
-    states, old = made(b, count + 1, h, p, n, op="cat"), states
-    del old
-    filled = made(b, h, count + 1, op="pad")
-    exponents = segment_sums(b, h, count + 1)
-    del filled
-    across = made(b, h, count + 1, count + 1, op="exp")
-    del exponents
-    turned = [] if tape.one_sequence else [made(b, h, count + 1, p, n, op="clone")]
-    ends = made(b, h, count + 1, p, n, op="bmm")
-    del turned, states
-    from_start = made(b, h, count, c, op="exp")
-    turned = [] if lone else [made(b, count, h, c, n, op="clone")]
-    turned += [] if count == 1 else [made(b, count, h, n, p, op="clone")]
-    read = made(b, count, h, c, p, op="bmm")
-    del turned
-    between = made(b, count, c, h, p, op="mul")
-    total = made(b, count, c, h, p, op="add")
-    out = made(b, padded, h, p, op="clone")
-    del total
-    out, old = made(b, padded, h, p, op="add"), out
-    del old, skip, steps, chunks, summed, lower, scores, weighted, diagonal, to_end, decayed, first, across
-    del from_start, read, between
-    return out, ends
+    mask, inverse = below()
+    wide = laid.widened(axes, x, inverse, dims)
+    del inverse
+    sums = scan.cumsum(wide.value)
+    del wide
+    mask, inverse = below()
+    return Laid(scan.masked_fill(sums, inverse), dims)
+
+
+def _joined(axes: Axes, first: Tensor, states: Laid) -> Laid:
+    """``torch.cat`` along the chunks: the gradient is a part of the whole's."""
+    shape, back, its = states.value.shape, Order(), states.grad
+
+    def backward(grad: Tensor) -> list[Tensor | None]:
+        laid.settle(its, laid.arrived("bzhpn", back).replace("z", laid.GAP + "c"))
+        return [grad.view(*shape)]
+
+    out = operator(axes.tape, "cat", (states.value,), axes.shape("bzhpn"), states.value.format, backward)
+    return Laid(out, "bzhpn", back)
+
+
+def _starts(axes: Axes, ends: Laid) -> Laid:
+    """``ends[:, :-1]``: backward fills a tensor of the whole size."""
+    order, its = ends.order.replace("y", laid.GAP + "c"), ends.grad
+    x = ends.value
+    tape, whole, fmt = axes.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> list[Tensor | None]:
+        laid.settle(its, "byhpn")
+        return [fresh(tape, whole, fmt, "slice (gradient)")]
+
+    return Laid(Tensor(x.storage, axes.shape("bchpn"), fmt, graph_node(tape, (x,), backward), 0, True), order)
+
+
+def _contiguous(axes: Axes, x: Laid, dims: str) -> Laid:
+    """``.contiguous()`` as ``dims``."""
+    if axes.merges(x.order, (dims,)):
+        return x
+    back, its = Order(), x.grad
+
+    def backward(grad: Tensor) -> list[Tensor | None]:
+        laid.settle(its, laid.arrived(dims, back))
+        return [grad]
+
+    out = operator(axes.tape, "clone", (x.value,), axes.shape(dims), x.value.format, backward)
+    return Laid(out, dims, back)
 
 
 def step(tape: Tape, one: Ssd, b: Size, fmt: Format, gated: bool = False) -> Tensor:

@@ -61,20 +61,12 @@ def generation_stages(
 
 
 def _decode_stage(program: Decoder, run: Run, base: Base, prompt: Size, one_sequence: bool, step: int) -> Stage:
-    assert run.cache is not None
     tape = Tape(one_sequence, True)
     tape.grad_enabled = False
     tape.begin("cache", "prompt")
     prompt_ids = fresh(tape, (run.batch, prompt), Format.INT64, "prompt ids")
     prompt_mask = fresh(tape, (run.batch, prompt), Format.INT64, "prompt's padding mask") if run.padded else None
-    spec = program.spec
-    for index, template in enumerate(program.plan):
-        tape.begin("cache", template.label, template.repeat, template.group)
-        keys, values = ((run.batch, heads, run.past, width) for heads, width in spec.cache_shape(template.layer))
-        if keys[1]:
-            run.cache.fill(tape, index, (keys, values), spec.window(template.layer), run.compute, step == 2)
-        for one in spec.states(template.layer):
-            run.cache.state(tape, index, one, run.batch, run.compute)
+    program.fill_cache(tape, run, step == 2)
     parts = _pass(program, run, tape, "decode")
     del prompt_ids, prompt_mask
     held = [one for one in parts if one.phase == "cache"]

@@ -20,7 +20,7 @@ def inference_notes(question: Question) -> list[str]:
     """The assumptions behind the settings of inference, each a sentence."""
     inference = question.scenario.inference
     scheme = scheme_for(inference.weights)
-    notes = recurrent_notes(question.model.spec)
+    notes = recurrent_notes(question.model.spec, "infer")
     if scheme is not None:
         stored = question.model.published
         own = stored if stored is not None and stored.weights == inference.weights else None

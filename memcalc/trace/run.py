@@ -123,13 +123,17 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
     ledger.phase("prefill")
     batch = build.inputs(model, recipe, recipe.prompt_tokens)
     _claim_inputs(batch, ledger)
-    cache = DynamicCache(config=model.config)
-    # State-space models call their cache otherwise, and generate() gives them a mask for the prompt only.
-    stateful = "cache_params" in inspect.signature(model.forward).parameters
-    held = "cache_params" if stateful else "past_key_values"
+    # State-space models call their cache otherwise, and generate() gives them a mask for the prompt only. RWKV makes
+    # its states itself.
+    takes = inspect.signature(model.forward).parameters
+    stateful = "cache_params" in takes
+    held = "cache_params" if stateful else "past_key_values" if "past_key_values" in takes else "state"
+    cache: Any = None if held == "state" else DynamicCache(config=model.config)
     only_last = {} if recipe.logits == "all" else {"logits_to_keep": 1}
     outputs = model(**batch, **{held: cache}, use_cache=True, **only_last)
     token = outputs.logits[:, -1:].argmax(-1)
+    if held == "state":
+        cache = outputs.state
     del outputs
     _claim_cache(cache, ledger)
     mask = batch.get("attention_mask")
@@ -145,7 +149,9 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
             mask = extra["attention_mask"]
             extra["attention_mask"] = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=-1)
             del mask
-        outputs = model(input_ids=token, **{held: cache}, use_cache=True, **({} if stateful else extra))
+        # RWKV's code makes hidden states of several tokens of one: generate() asks it for the last one's logits too.
+        last = only_last if held == "state" else {}
+        outputs = model(input_ids=token, **{held: cache}, use_cache=True, **last, **({} if stateful else extra))
         token = outputs.logits[:, -1:].argmax(-1)
         _claim_cache(cache, ledger)
         return token
@@ -172,7 +178,7 @@ def _generate(model: torch.nn.Module, recipe: Recipe, ledger: Ledger) -> None:
 
 def _grow(cache: Any, tokens: int, ledger: Ledger) -> None:
     """Lengthen every layer's keys and values as ``tokens`` decode steps would have left them."""
-    for layer in cache.layers:
+    for layer in getattr(cache, "layers", []):
         if not getattr(layer, "is_initialized", False) or getattr(layer, "keys", None) is None:
             continue
         window = getattr(layer, "sliding_window", None) if getattr(layer, "is_sliding", False) else None
@@ -194,6 +200,10 @@ def _claim_inputs(batch: dict[str, torch.Tensor], ledger: Ledger) -> None:
 
 
 def _claim_cache(cache: Any, ledger: Ledger) -> None:
+    if isinstance(cache, list):  # of states
+        for one in cache:
+            ledger.claim(one, "kv_cache")
+        return
     for layer in cache.layers:
         for value in vars(layer).values():
             for one in value.values() if isinstance(value, dict) else (value,):

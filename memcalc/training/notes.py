@@ -49,7 +49,7 @@ def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
 def training_notes(question: Question, program: Program) -> list[str]:
     """The assumptions behind the training settings, each a sentence."""
     settings = question.scenario.training
-    notes = recurrent_notes(question.model.spec)
+    notes = recurrent_notes(question.model.spec, "train")
     if question.precision.master:
         notes.append(
             "master weights: the 16-bit gradients are cast to fp32 for the step, all at once"

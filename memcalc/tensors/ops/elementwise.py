@@ -198,18 +198,19 @@ def sqrt(x: Tensor) -> Tensor:
 
 
 def div(a: Tensor, b: Tensor) -> Tensor:
-    """``a / b``, b spread over a: keeps b, and a if b needs a gradient; that one is made at full size from the quotient
-    by b, and summed [torch/csrc/autograd/FunctionsManual.cpp, div_tensor_other_grad]."""
+    """``a / b``: keeps b, and a if b needs a gradient; that one is made at full size from the quotient by b, and summed
+    where b was spread over a [torch/csrc/autograd/FunctionsManual.cpp, div_tensor_other_grad]."""
     tape, shape, b_shape = a.tape, a.shape, b.shape
     fmt = wider(a.format, b.format)
     needs_a, needs_b = a.needs_grad, b.needs_grad
     keeps = ([b] if needs_a or needs_b else []) + ([a] if needs_b else [])
+    summed = broadcast(shape, b_shape)
 
     def backward(grad: Tensor) -> Grads:
         grads: Grads = [fresh(tape, shape, fmt, "div (gradient)")] if needs_a else []
         if needs_b:
             held = [fresh(tape, shape, fmt, f"{name} (gradient)") for name in ("neg", "div", "mul")]
-            grads.append(fresh(tape, b_shape, fmt, "sum (gradient)"))
+            grads.append(fresh(tape, b_shape, fmt, "sum (gradient)") if summed else held[2])
             del held
         return grads
 

@@ -35,9 +35,27 @@ def exp_of(weight: Parameter, tape_of: Tensor) -> Tensor:
     return unary(widened(weight, tape_of), "exp", tape_of, keeps_output=True)
 
 
+def exp_plain(weight: Parameter, tape_of: Tensor) -> Tensor:
+    """``weight.exp()``, in fp32 under autocast."""
+    return unary(weight, "exp", tape_of, keeps_output=True)
+
+
 def softplus(x: Tensor) -> Tensor:
     """``F.softplus``: keeps its input."""
     return unary(x, "softplus", x)
+
+
+def clamp(x: Tensor) -> Tensor:
+    """``torch.clamp`` between two numbers: keeps its input; backward asks twice whether it was within them."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+
+    def backward(grad: Tensor) -> Grads:
+        held = [fresh(tape, shape, Format.BOOL, f"{name} (gradient)") for name in ("ge", "le", "logical_and")]
+        out = fresh(tape, shape, fmt, "where (gradient)")
+        del held
+        return [out]
+
+    return operator(tape, "clamp", (x,), shape, fmt, backward, (x,))
 
 
 def widened(weight: Parameter, tape_of: Tensor) -> Source:

@@ -34,7 +34,7 @@ def repeated(x: Tensor, shape: Shape) -> Tensor:
 
 
 def select(x: Tensor, shape: Shape) -> Tensor:
-    """``x[:, :, i]``: a view; backward fills a zero tensor of x's whole size."""
+    """``x[:, :, i]`` or ``x[:, :n]``: a view; backward fills a zero tensor of x's whole size."""
     return slice_last(x, x.shape[-1]).view(*shape)
 
 

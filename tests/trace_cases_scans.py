@@ -1,0 +1,69 @@
+"""Recurrent models trained and run, for ``record_traces.py``: small models of each family, traced through transformers'
+own code without the kernels of other packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Config = dict[str, Any]
+CASES: dict[str, dict[str, Any]] = {}
+
+RWKV: Config = {
+    "architectures": ["RwkvForCausalLM"], "model_type": "rwkv", "vocab_size": 1999, "hidden_size": 96,
+    "num_hidden_layers": 5, "context_length": 1024, "rescale_every": 2, "tie_word_embeddings": False,
+}  # fmt: skip
+Step = tuple[str, int, int, Config, Config]
+"""Precision, batch, length, other fields of the scenario, its ``training``."""
+
+
+def train(name: str, model: Config, steps: list[Step]) -> None:
+    """Cases of training ``model``."""
+    for precision, batch, length, more, training in steps:
+        words = [*more.values(), *(str(one) for one in training.values() if not isinstance(one, dict))]
+        CASES[" ".join([name, "train", precision, *words, f"b{batch} s{length}"])] = {
+            "model": {"config": model}, "task": "train", "precision": precision, "batch": batch, "seq_len": length,
+            **more, "training": training,
+        }  # fmt: skip
+
+
+def generate(name: str, model: Config, runs: list[Step]) -> None:
+    """Cases of generation with ``model``, or of one forward pass."""
+    for precision, batch, prompt, more, inference in runs:
+        words = [*more.values(), *inference.values()]
+        CASES[" ".join([name, "infer", precision, *words, f"b{batch} p{prompt} n9"])] = {
+            "model": {"config": model}, "task": "infer", "precision": precision, "batch": batch, **more,
+            "inference": {"prompt_tokens": prompt, "new_tokens": 9, **inference},
+        }  # fmt: skip
+
+
+RUNS: list[Step] = [
+    ("bf16", 1, 60, {}, {}),
+    ("bf16", 3, 37, {}, {"logits": "all"}),
+    ("bf16", 2, 41, {"attention_mask": "padded"}, {}),
+    ("fp32", 2, 40, {}, {}),
+    ("fp16", 8, 2, {}, {}),
+    ("bf16", 2, 50, {}, {"runtime": "forward"}),
+]
+LORA: Config = {"method": "lora", "optimizer": "adamw"}
+RWKV_STEPS: list[Step] = [
+    ("bf16", 2, 40, {}, {}),
+    ("bf16", 16, 60, {}, {"optimizer": "sgd"}),
+    ("bf16", 1, 4, {"attention_mask": "padded"}, {}),
+    ("bf16", 8, 50, {}, {"checkpointing": "full"}),
+    ("bf16", 8, 30, {}, {"checkpointing": "selective-ops", "optimizer": "sgd"}),
+    ("bf16", 8, 30, {}, {"grad_accumulation": 2, "optimizer": "sgd-momentum"}),
+    ("bf16", 8, 30, {}, LORA),
+    ("bf16", 8, 30, {}, LORA | {"checkpointing": "full"}),
+    ("bf16", 8, 30, {}, {"method": "lora", "lora": {"targets": "all-linear", "r": 4, "dropout": 0.1}}),
+    ("bf16", 8, 30, {}, {"activation_offload": True, "optimizer": "sgd"}),
+    ("bf16-mixed", 8, 40, {}, {}),
+    ("fp16-mixed", 4, 40, {}, {"checkpointing": "full", "optimizer": "sgd"}),
+    ("fp32", 8, 40, {}, {"optimizer": "adafactor"}),
+    ("fp32", 8, 20, {}, LORA),
+    ("fp16", 8, 40, {}, {}),
+    ("bf16-master", 4, 40, {}, {}),
+]
+train("rwkv", RWKV, RWKV_STEPS)
+train("rwkv-tied", RWKV | {"tie_word_embeddings": True, "intermediate_size": 160, "rescale_every": 0}, RWKV_STEPS[:2])
+generate("rwkv", RWKV, RUNS)
+generate("rwkv-tied", RWKV | {"tie_word_embeddings": True, "intermediate_size": 160, "rescale_every": 0}, RUNS[:3])
