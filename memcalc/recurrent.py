@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from memcalc.architectures.mamba import MambaSpec
+from memcalc.architectures.programs import PROGRAMS
 from memcalc.architectures.spec import ModelSpec
 from memcalc.errors import ScenarioError
 from memcalc.quantisation import SAME
-from memcalc.scenario import SERVERS, Scenario
+from memcalc.scenario import SERVERS, LoraSettings, Scenario
 
 FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
 
-TRAINED = ("qwen3_next", "rwkv")
+UNADAPTED = ("falcon_h1", "mamba", "mamba2")
+"""Families whose out_proj PEFT does not adapt [0.21 tuners/tuners_utils.py, _check_lora_target_modules_mamba]."""
+
+TRAINED = ("qwen3_next", "rwkv", "mamba2", "falcon_h1")
 """Families whose scan was followed through backward."""
 
 
@@ -25,6 +29,8 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
             "task",
             ["infer"],
         )
+    if scenario.task == "train" and scenario.training.lora is not None:
+        _check_adapters(scenario.training.lora, spec.family)
     inference = scenario.inference
     if inference.runtime in SERVERS:
         raise ScenarioError(
@@ -36,15 +42,8 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
         raise ScenarioError(
             "transformers' quantised caches have no recurrent layers", "inference.kv_cache", list(FORMATS)
         )
-    if spec.family == "rwkv" and scenario.task == "infer" and (inference.kv_cache != "same" or inference.weights != SAME):
-        field = "kv_cache" if inference.kv_cache != "same" else "weights"
-        raise ScenarioError(
-            "RWKV's own code makes its states itself"
-            if field == "kv_cache"
-            else "RWKV's own code divides the weights of some layers, which takes quantised ones out of their format",
-            f"inference.{field}",
-            ["same"],
-        )
+    if spec.family == "rwkv" and scenario.task == "infer":
+        _check_rwkv(scenario)
     if inference.kv_cache == "static" and spec.family == "falcon_h1":
         raise ScenarioError(
             "transformers' static cache has no layer that keeps both tokens and states", "inference.kv_cache", ["same"]
@@ -53,6 +52,27 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
     if inference.weights != SAME and isinstance(spec, MambaSpec) and spec.family == "mamba" and not spec.inner_norms:
         raise ScenarioError(
             "Mamba's own code multiplies with dt_proj.weight itself, which a quantised layer has not",
+            "inference.weights",
+            [SAME],
+        )
+
+
+def _check_adapters(lora: LoraSettings, family: str) -> None:
+    if family in UNADAPTED and (lora.targets == "all-linear" or "out_proj" in (lora.targets or ())):
+        allowed = [one for one in PROGRAMS[family].linear_names if one != "out_proj"]
+        raise ScenarioError(
+            "PEFT refuses adapters on out_proj of Mamba's models: its kernels would pass them by",
+            "training.lora.targets",
+            allowed,
+        )
+
+
+def _check_rwkv(scenario: Scenario) -> None:
+    if scenario.inference.kv_cache != SAME:
+        raise ScenarioError("RWKV's own code makes its states itself", "inference.kv_cache", [SAME])
+    if scenario.inference.weights != SAME:
+        raise ScenarioError(
+            "RWKV's own code divides the weights of some layers, which takes quantised ones out of their format",
             "inference.weights",
             [SAME],
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.trace_cases_recurrent import MAMBA2, MODELS
+
 Config = dict[str, Any]
 CASES: dict[str, dict[str, Any]] = {}
 
@@ -67,3 +69,36 @@ train("rwkv", RWKV, RWKV_STEPS)
 train("rwkv-tied", RWKV | {"tie_word_embeddings": True, "intermediate_size": 160, "rescale_every": 0}, RWKV_STEPS[:2])
 generate("rwkv", RWKV, RUNS)
 generate("rwkv-tied", RWKV | {"tie_word_embeddings": True, "intermediate_size": 160, "rescale_every": 0}, RUNS[:3])
+
+SSD_STEPS: list[Step] = [
+    ("bf16", 2, 150, {}, {}),
+    ("bf16", 1, 700, {}, {}),
+    ("bf16", 1, 32, {}, {}),
+    ("bf16", 2, 96, {}, {"optimizer": "sgd"}),
+    ("bf16", 3, 40, {"attention_mask": "padded"}, {}),
+    ("bf16", 2, 512, {}, {"checkpointing": "full"}),
+    ("bf16", 2, 140, {}, {"checkpointing": "selective-ops"}),
+    ("bf16", 2, 140, {}, {"grad_accumulation": 2, "optimizer": "sgd"}),
+    ("bf16", 2, 140, {}, {"method": "lora", "lora": {"targets": ["in_proj"]}}),
+    ("bf16", 2, 140, {}, {"method": "lora", "lora": {"targets": ["in_proj"], "r": 4}, "checkpointing": "full"}),
+    ("bf16", 2, 140, {}, {"activation_offload": True}),
+    ("bf16-mixed", 2, 400, {}, {}),
+    ("bf16-mixed", 1, 150, {}, {"checkpointing": "full"}),
+    ("fp16-mixed", 1, 64, {}, {}),
+    ("fp32", 2, 128, {}, {}),
+    ("fp32", 1, 450, {}, {"checkpointing": "full"}),
+    ("fp32", 3, 30, {}, {}),
+    ("fp16", 3, 64, {}, {}),
+    ("bf16-master", 2, 100, {}, {}),
+]
+train("mamba2", MAMBA2, SSD_STEPS)
+OWN_ADAPTERS: list[Step] = [
+    ("bf16", 2, 140, {}, {"method": "lora", "lora": {"targets": ["in_proj", "q_proj", "down_proj"], "r": 4}}),
+    ("bf16", 2, 140, {"attention": "eager"}, {}),
+]
+H1 = MODELS["falcon-h1"]
+H1_STEPS = [one for one in SSD_STEPS if "lora" not in one[4]] + OWN_ADAPTERS
+train("falcon-h1", H1, H1_STEPS)
+train("falcon-h1-norm", MODELS["falcon-h1-norm"], H1_STEPS[:4])
+train("falcon-h1-groups", MODELS["falcon-h1-groups"], H1_STEPS[:3])
+train("mamba2-biases", MODELS["mamba2-biases"], SSD_STEPS[:4])

@@ -10,7 +10,7 @@ from memcalc.tensors import ops
 from memcalc.tensors.autograd import graph_node, keep
 from memcalc.tensors.ops import slices
 from memcalc.tensors.ops.elementwise import fresh
-from memcalc.tensors.tape import Size, Tape
+from memcalc.tensors.tape import Size
 from memcalc.tensors.tensor import Shape, Tensor
 
 CHUNK = 64

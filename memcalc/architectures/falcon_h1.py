@@ -17,9 +17,11 @@ from memcalc.architectures.run import Run
 from memcalc.architectures.selective_scan import convolved, rates
 from memcalc.architectures.spec import DecoderSpec, State
 from memcalc.architectures.ssd import Ssd, scanned, step
-from memcalc.formats import Format
+from memcalc.formats import Format, wider
 from memcalc.tensors import ops
+from memcalc.tensors.autograd import operator
 from memcalc.tensors.ops import scan
+from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.tensor import Parameter, Tensor
 
 
@@ -73,7 +75,7 @@ class FalconH1(Llama):
 
     spec: FalconH1Spec
     linear_names = (*Llama.linear_names, "in_proj", "out_proj")
-    peft_targets: ClassVar[tuple[str, ...]] = ()
+    peft_targets: ClassVar[tuple[str, ...]] = (*Llama.linear_names, "in_proj")
     norm_names = ("input_layernorm", "pre_ff_layernorm")
 
     def build(self) -> None:
@@ -147,7 +149,7 @@ class FalconH1(Llama):
             hidden = scan.times_mask(hidden, run.padding)
         hidden = ops.scale(hidden)
         projected = one.mixer["in_proj"](hidden)
-        projected = ops.scale(projected)
+        projected = times_buffer(projected, self.maker.format)
         decay = rates(hidden, one.a_log)
         conv, recurrent = spec.states(0)
         gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
@@ -163,7 +165,7 @@ class FalconH1(Llama):
         else:
             out, held = scanned(index, run, ssd, recurrent, reading(ssd, channels, steps, decay, one))
         if one.inner_norm is not None:
-            out = gated(out, gate, one.inner_norm, spec.norm_first)
+            out = gated(out, gate, one.inner_norm, ssd.groups, spec.norm_first)
         elif not decoding:
             out = ops.mul(out, ops.silu(gate))
         result = one.mixer["out_proj"](ops.to(out, fmt))
@@ -171,16 +173,29 @@ class FalconH1(Llama):
         return result
 
 
-def gated(x: Tensor, gate: Tensor, weight: Parameter, norm_first: bool) -> Tensor:
+def gated(x: Tensor, gate: Tensor, weight: Parameter, groups: int, norm_first: bool) -> Tensor:
     """FalconH1RMSNormGated: x (batch, length, inner) normed by groups and weighed in fp32, times silu(gate) in fp32
     after that (``norm_first``) or before."""
-    fmt = x.format
+    fmt, shape = x.format, x.shape
     if not norm_first:
         x = ops.mul(x, ops.silu(ops.to(gate, Format.FP32)))
-    x = ops.to(x, Format.FP32)
-    variance = ops.mean_last(ops.power(x))
-    x = ops.mul(x, ops.rsqrt(ops.add_scalar(variance)))
+    grouped = ops.to(x, Format.FP32).view(*shape[:-1], groups, shape[-1] // groups)
+    variance = ops.mean_last(ops.power(grouped))
+    x = ops.mul(grouped, ops.rsqrt(ops.add_scalar(variance))).view(*shape)
+    del grouped
     x = ops.mul(x, weight)
     if norm_first:
         x = ops.mul(x, ops.silu(ops.to(gate, Format.FP32)))
-    return ops.to(x, fmt)
+    out = ops.to(x, fmt)
+    del variance
+    return out
+
+
+def times_buffer(x: Tensor, fmt: Format) -> Tensor:
+    """``x`` times a buffer of the model in ``fmt``: a result in the wider format."""
+    tape, shape, wide = x.tape, x.shape, wider(x.format, fmt)
+
+    def backward(grad: Tensor) -> list[Tensor | None]:
+        return [fresh(tape, shape, wide, "mul (gradient)")]
+
+    return operator(tape, "mul", (x,), shape, wide, backward)

@@ -7,11 +7,12 @@ kernels of mamba-ssm and causal-conv1d: the scan is a loop over the tokens in Py
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Linear, Maker, Norm, rms_norm
+from memcalc.architectures.program import required, run_blocks
 from memcalc.architectures.run import Run
 from memcalc.architectures.selective_scan import Scan, convolved, rates, scan_states, scanned, stepped
 from memcalc.architectures.spec import DecoderSpec, State
@@ -63,7 +64,7 @@ class Mamba(Decoder):
 
     spec: MambaSpec
     linear_names: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "dt_proj", "out_proj")
-    peft_targets: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "out_proj")
+    peft_targets: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "dt_proj")
 
     def build(self) -> None:
         self.blocks = [self.make_mixer(f"{one.label}.", one.repeat) for one in self.plan]
@@ -96,11 +97,11 @@ class Mamba(Decoder):
         if run.padded and padding is None:
             padding = fresh(tape, (run.batch, run.past + run.length), Format.INT64, "padding mask")
         inputs_embeds = self.embed_tokens(ids)
-        hidden = inputs_embeds
+        required(tape, run, inputs_embeds)
+        run = replace(run, padding=padding)
+        kept = [padding] if padding is not None else []
+        hidden = run_blocks(tape, self.plan, inputs_embeds, run, kept, lambda index, x: self.layer(index, x, run))
         phase = tape.sections[-1].phase
-        for index, template in enumerate(self.plan):
-            tape.begin(phase, template.label, template.repeat, template.group)
-            hidden = self.layer(index, hidden, run)
         tape.begin(phase, "head")
         hidden = self.norm(hidden)
         del inputs_embeds, padding

@@ -75,11 +75,11 @@ def ssd_mixer(maker: Maker, path: str, spec: Mamba2Spec, repeat: int) -> SsdMixe
 
 
 class Mamba2(Mamba):
-    """Adapters may reach both projections."""
+    """Adapters reach the first projection only (memcalc.recurrent); PEFT names none by itself."""
 
     spec: Mamba2Spec
     linear_names: ClassVar[tuple[str, ...]] = ("in_proj", "out_proj")
-    peft_targets: ClassVar[tuple[str, ...]] = ()
+    peft_targets: ClassVar[tuple[str, ...]] = ("in_proj",)
 
     def make_mixer(self, path: str, repeat: int) -> Mixer:
         norm = self.make_norm(f"{path}norm", repeat)

@@ -121,9 +121,10 @@ def run_blocks(
     kept = [one for one in shared if one is not None]
     for index, template in enumerate(plan):
         tape.begin(phase, template.label, template.repeat, template.group)
-        hidden = _checkpointed(tape, index, hidden, kept, block) if run.checkpointing else block(index, hidden)
+        hidden = recomputed(tape, index, hidden, kept, block) if run.checkpointing else block(index, hidden)
     return hidden
 
 
-def _checkpointed(tape: Tape, index: int, hidden: Tensor, kept: Sequence[Tensor], block: Block) -> Tensor:
+def recomputed(tape: Tape, index: int, hidden: Tensor, kept: Sequence[Tensor], block: Block) -> Tensor:
+    """A block of which only its input and what is ``kept`` waits for backward, which runs it again."""
     return checkpointed(tape, lambda: block(index, hidden), [hidden, *kept])

@@ -12,13 +12,12 @@ from typing import ClassVar
 
 from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Linear, LinearShape, Norm
-from memcalc.architectures.program import required
+from memcalc.architectures.program import recomputed, required
 from memcalc.architectures.run import Run
 from memcalc.architectures.spec import DecoderSpec, State
 from memcalc.architectures.wkv import recurrence
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.autograd import checkpointed
 from memcalc.tensors.ops import slices
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.ops.pairs import one_minus
@@ -56,7 +55,7 @@ class RwkvSpec(DecoderSpec):
 
 @dataclass(slots=True)
 class Block:
-    """The layers and parameters of one block, by their names in the model code; ``first``: the norm before the first."""
+    """The layers and parameters of one block, by their names in the model code; ``first``: the norm before all."""
 
     first: Norm | None
     norms: dict[str, Norm]
@@ -122,9 +121,13 @@ class Rwkv(Decoder):
         if run.cache is not None:
             self.fill_cache(tape, run, True)
         phase, hidden = tape.sections[-1].phase, inputs_embeds
+
+        def block(index: int, x: Tensor) -> Tensor:
+            return self.layer(index, x, run)
+
         for index, template in enumerate(self.plan):
             tape.begin(phase, template.label, template.repeat, template.group)
-            hidden = self._checkpointed(tape, index, hidden, run) if run.checkpointing else self.layer(index, hidden, run)
+            hidden = recomputed(tape, index, hidden, (), block) if run.checkpointing else block(index, hidden)
             if self.spec.rescaled(template.layer) and not run.training:
                 hidden = ops.scale(hidden, "div")
         tape.begin(phase, "head")
@@ -144,9 +147,6 @@ class Rwkv(Decoder):
         hidden = ops.add(hidden, feed_forward)
         del attention, feed_forward
         return hidden
-
-    def _checkpointed(self, tape: Tape, index: int, hidden: Tensor, run: Run) -> Tensor:
-        return checkpointed(tape, lambda: self.layer(index, hidden, run), [hidden])
 
     def attend(self, one: Block, hidden: Tensor, run: Run) -> Tensor:
         """The recurrence on normed hidden states (batch, length, hidden)."""

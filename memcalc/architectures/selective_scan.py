@@ -62,7 +62,7 @@ def convolved(
             window = fresh(tape, (b, channels, (length < kernel) * kernel), x.format, "pad (convolution)")
             x = x.view(b, channels, at_least(length, kernel))
         out = scan.causal_convolution(x, weight, bias)
-    activated = activation(act, out)
+    activated = ops.to(activation(act, out), x.format)
     del out, window
     if run.cache is None:
         return activated

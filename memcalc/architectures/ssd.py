@@ -137,11 +137,10 @@ def _renamed(x: Laid, old: str, new: str) -> Laid:
 
 
 def _filled(axes: Axes, x: Laid) -> Laid:
-    """``pad_tensor_by_size``: laid out anew where tokens are missing, else a copy as x lies."""
-    missing = axes.sizes["t"] != axes.sizes["s"]
-    order = ("".join(one for one in "bthpn" if one in x.order) if missing else x.order).replace("t", "s")
-    back = Order()
-    return Laid(slices.padded(x.value, axes.shape(order)), order, back)
+    """``pad_tensor_by_size``, a copy also where no token is missing. It lies as x does: channels before tokens are
+    torch's channels_last, which padding keeps."""
+    order = x.order.replace("t", "s")
+    return Laid(slices.padded(x.value, axes.shape(order)), order)
 
 
 def _chunks(axes: Axes, x: Laid) -> Laid:
@@ -155,19 +154,19 @@ def _segment_sums(axes: Axes, x: Laid, dims: str) -> Laid:
     tape = axes.tape
     square = axes.shape(dims[-2:])
 
-    def below() -> tuple[Tensor, Tensor]:
+    def below() -> Tensor:
         ones = fresh(tape, square, Format.BOOL, "ones")
         mask = fresh(tape, square, Format.BOOL, "tril")
         del ones
-        return mask, fresh(tape, square, Format.BOOL, "bitwise_not")
+        return mask
 
-    mask, inverse = below()
-    wide = laid.widened(axes, x, inverse, dims)
-    del inverse
+    mask = below()
+    wide = laid.widened(axes, x, fresh(tape, square, Format.BOOL, "bitwise_not"), dims)
     sums = scan.cumsum(wide.value)
-    del wide
-    mask, inverse = below()
-    return Laid(scan.masked_fill(sums, inverse), dims)
+    mask = below()
+    out = Laid(scan.masked_fill(sums, fresh(tape, square, Format.BOOL, "bitwise_not")), dims)
+    del mask, wide, sums
+    return out
 
 
 def _joined(axes: Axes, first: Tensor, states: Laid) -> Laid:

@@ -12,8 +12,8 @@ from memcalc.tensors.tape import Size, Tape
 from memcalc.tensors.tensor import Tensor
 
 FIRST, LAST = 3, 2
-"""Tokens that are run one by one at either end: the first ones start without a state that needs a gradient, and backward
-is highest at the last ones."""
+"""Tokens that are run one by one at either end: the first one starts without a state that needs a gradient, and
+backward is highest at the last one."""
 
 
 def shown(tokens: Size) -> int:

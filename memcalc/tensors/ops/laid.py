@@ -178,11 +178,14 @@ def merged(axes: Axes, x: Laid, old: str, new: str, shape: Shape) -> Laid:
 
 
 def contracted(axes: Axes, a: Laid, b: Laid, dims: str) -> Laid:
-    """``torch.einsum`` of a and b to ``dims``: the product of two batches of matrices."""
+    """``torch.einsum`` of a and b to ``dims``: the product of two batches of matrices, the one whose own dimensions
+    come first in the result before the other."""
     tape = axes.tape
     labels = dims + "".join(sorted(set(a.dims) - set(dims)))
     both = "".join(one for one in dims if one in a.dims and one in b.dims)
     left, right = ("".join(one for one in dims if one in x.dims and one not in both) for x in (a, b))
+    if left and right and dims.index(right[0]) < dims.index(left[0]):
+        a, b, left, right = b, a, right, left
     over = labels[len(dims) :]
     first = _matrices(axes, a, (both, left, over))
     second = _matrices(axes, b, (both, over, right))
