@@ -15,7 +15,7 @@ FORMATS = ("same", "static")
 UNADAPTED = ("falcon_h1", "mamba", "mamba2")
 """Families whose out_proj PEFT does not adapt [0.21 tuners/tuners_utils.py, _check_lora_target_modules_mamba]."""
 
-TRAINED = ("qwen3_next", "rwkv", "mamba2", "falcon_h1")
+TRAINED = ("qwen3_next", "rwkv", "mamba2", "falcon_h1", "bamba", "granitemoehybrid")
 """Families whose scan was followed through backward."""
 
 

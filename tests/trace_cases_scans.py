@@ -102,3 +102,33 @@ train("falcon-h1", H1, H1_STEPS)
 train("falcon-h1-norm", MODELS["falcon-h1-norm"], H1_STEPS[:4])
 train("falcon-h1-groups", MODELS["falcon-h1-groups"], H1_STEPS[:3])
 train("mamba2-biases", MODELS["mamba2-biases"], SSD_STEPS[:4])
+
+BAMBA: Config = {
+    "architectures": ["BambaForCausalLM"], "model_type": "bamba", "vocab_size": 1999, "hidden_size": 96,
+    "intermediate_size": 160, "num_hidden_layers": 11, "attn_layer_indices": [3, 8], "num_attention_heads": 6,
+    "num_key_value_heads": 2, "mamba_n_heads": 12, "mamba_n_groups": 2, "mamba_d_state": 24, "mamba_chunk_size": 32,
+    "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
+GRANITE4: Config = {
+    "architectures": ["GraniteMoeHybridForCausalLM"], "model_type": "granitemoehybrid", "vocab_size": 1999,
+    "hidden_size": 96, "intermediate_size": 64, "shared_intermediate_size": 80, "num_hidden_layers": 9,
+    "layer_types": ["linear_attention"] * 4 + ["full_attention"] + ["linear_attention"] * 4,
+    "num_attention_heads": 6, "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2,
+    "mamba_n_heads": 12, "mamba_n_groups": 1, "mamba_d_state": 24, "mamba_chunk_size": 32,
+    "max_position_embeddings": 4096, "tie_word_embeddings": True,
+}  # fmt: skip
+HYBRID_STEPS = [one for one in SSD_STEPS if "lora" not in one[4].values()] + [
+    ("bf16", 2, 140, {}, {"method": "lora", "lora": {"targets": ["in_proj", "out_proj", "q_proj"], "r": 4}}),
+    ("bf16", 2, 140, {}, {"method": "lora", "lora": {"targets": ["in_proj", "o_proj"]}, "checkpointing": "full"}),
+    ("bf16", 2, 140, {"attention": "eager"}, {}),
+]
+train("bamba", BAMBA, HYBRID_STEPS)
+generate("bamba", BAMBA, RUNS)
+BIASED = BAMBA | {"attention_bias": True, "mlp_bias": True, "mamba_proj_bias": True, "mamba_conv_bias": False}
+train("bamba-biases", BIASED | {"attn_layer_indices": None, "num_hidden_layers": 5}, HYBRID_STEPS[:3])
+generate("bamba-biases", BIASED | {"mamba_n_groups": 12, "tie_word_embeddings": True}, RUNS[:3])
+train("granite4", GRANITE4, [one for one in HYBRID_STEPS if one[0] == "bf16"])
+generate("granite4", GRANITE4, [one for one in RUNS if one[0] == "bf16"])
+DENSE = GRANITE4 | {"num_local_experts": 0, "position_embedding_type": "rope", "tie_word_embeddings": False}
+train("granite4-dense", DENSE, HYBRID_STEPS[8:])
+generate("granite4-dense", DENSE, RUNS)

@@ -29,11 +29,13 @@ class Decoder(Program):
 
     Families subclass it and give ``build``, ``embed``, ``block`` and ``final``.
     ``rebinds_embeddings``: the model's variable for the token embeddings is given to what ``embed`` makes of them.
-    ``shares_before_masks``: what all blocks share is made before the masks are.
+    ``shares_before_masks``: what all blocks share is made before the masks are. ``passes_positions``: blocks are given
+    the positions' numbers too.
     """
 
     rebinds_embeddings: ClassVar[bool] = False
     shares_before_masks: ClassVar[bool] = False
+    passes_positions: ClassVar[bool] = True
 
     def __init__(self, spec: ModelSpec, maker: Maker, unroll: bool = False) -> None:
         super().__init__(spec, maker)
@@ -141,7 +143,9 @@ class Decoder(Program):
             mask = masks[self.spec.window(template.layer)]
             tape.begin(phase, template.label, template.repeat, template.group)
             if run.checkpointing:
-                hidden = self._checkpointed(tape, index, hidden, run, [*self.shared_by(index, shared), positions], mask)
+                given = [*self.shared_by(index, shared), *([positions] if self.passes_positions else [])]
+                hidden = self._checkpointed(tape, index, hidden, run, given, mask)
+                del given
             else:
                 hidden = self.block(index, hidden, run, self.shared_by(index, shared), mask)
         tape.begin(phase, "head")

@@ -14,7 +14,7 @@ from memcalc.architectures.decoder import Decoder
 from memcalc.architectures.layers import Linear, Maker, Norm, rms_norm
 from memcalc.architectures.program import required, run_blocks
 from memcalc.architectures.run import Run
-from memcalc.architectures.selective_scan import Scan, convolved, rates, scan_states, scanned, stepped
+from memcalc.architectures.selective_scan import Scan, Selective, convolved, rates, scan_states, scanned, stepped
 from memcalc.architectures.spec import DecoderSpec, State
 from memcalc.formats import Format
 from memcalc.tensors import ops
@@ -22,7 +22,7 @@ from memcalc.tensors.ops import scan
 from memcalc.tensors.ops.elementwise import fresh
 from memcalc.tensors.ops.quantised import QuantisedParameter
 from memcalc.tensors.tape import Tape
-from memcalc.tensors.tensor import Parameter, Tensor
+from memcalc.tensors.tensor import Parameter, Shape, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,30 +170,37 @@ def mixed(index: int, spec: Scan, one: Mixer, hidden: Tensor, run: Run, norms: S
     # The product folds batch and length, which a tensor turned on its side only allows by a copy.
     copies = not tape.one_sequence and not tape.one_token
     held = [one.linears["x_proj"](ops.contiguous(channels, copies, (b, s, inner)))]
+    ranks, entering, leaving = ops.split_last(held[0], [spec.rank, n, n])
     if norms:
-        parts = [held[0].view(b, s, width) for width in (spec.rank, n, n)]
-        held = [norm(part) for norm, part in zip(norms, parts, strict=True)]
-        del parts
-    ranks = held.pop(0) if norms else held[0]  # without norms all are views of one tensor
-    if isinstance(one.linears["dt_proj"].weight, QuantisedParameter):
-        steps = ops.add_scalar(one.linears["dt_proj"](ranks))  # less the bias, which the scan adds
-        del ranks
-    else:
-        steps = fresh(tape, (b, s, inner), fmt, "mm")
-        del ranks
-        steps = ops.contiguous(steps, not tape.one_token, (b, inner, s))
-    bias = ops.to(fresh(tape, (inner,), fmt, "bias"), Format.FP32) if fmt is not Format.FP32 else None
+        ranks, entering, leaving = (norm(x) for norm, x in zip(norms, (ranks, entering, leaving), strict=True))
+        held = []
+    steps = time_steps(one.linears["dt_proj"], ranks, (b, inner, s))
+    del ranks
+    bias = one.linears["dt_proj"].bias
+    assert bias is not None
+    read = Selective(
+        channels.view(b, inner, s), gate.view(b, inner, s), steps, entering, leaving, decay, one.skip,
+        scan.widened(bias, hidden),
+    )  # fmt: skip
     last = None
     if decoding:
-        out = stepped(tape, b, inner, n, fmt)
+        out = stepped(tape, b, inner, n, channels.format)
     else:
-        out, last = scanned(tape, b, s, inner, n, fmt)
+        out, last = scanned(read, s)
         if run.cache is not None:
             run.cache.state(tape, index, recurrent, b, fmt)
     flat = ops.contiguous(ops.to(out, fmt), copies, (b, s, inner))
     out = one.linears["out_proj"](flat)
-    del flat, projected, decay, channels, held, steps, bias, last, gate
+    del flat, projected, decay, channels, held, steps, bias, last, gate, read, entering, leaving
     return out
+
+
+def time_steps(projection: Linear, ranks: Tensor, shape: Shape) -> Tensor:
+    """The time steps (batch, channels, length) without their bias, which the scan adds: a product with the matrix
+    itself, past any adapter; of a quantised layer, its result less the bias."""
+    if isinstance(projection.weight, QuantisedParameter):
+        return ops.add_scalar(projection(ranks)).view(*shape)
+    return ops.contiguous(ops.linear(ranks, projection.weight), not ranks.tape.one_token, shape)
 
 
 def norm_without_weight(x: Tensor) -> Tensor:

@@ -59,7 +59,26 @@ class SsdMixer(Mixer):
     gated: Parameter
 
 
-def ssd_mixer(maker: Maker, path: str, spec: Mamba2Spec, repeat: int) -> SsdMixer:
+class Mixed(Protocol):
+    """What a mixer is made of: see Mamba2Spec."""
+
+    @property
+    def ssd(self) -> Ssd: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def kernel(self) -> int: ...
+    @property
+    def conv_bias(self) -> bool: ...
+    @property
+    def linear_bias(self) -> bool: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+
+
+def ssd_mixer(maker: Maker, path: str, spec: Mixed, repeat: int) -> SsdMixer:
     """The parameters of a mixer (no norm before it), in the order of named_parameters()."""
     one = spec.ssd
     step_bias = maker.parameter(f"{path}.dt_bias", one.heads, repeat=repeat)
@@ -92,7 +111,7 @@ class Mamba2(Mamba):
         return mixed(index, self.spec, one, hidden, run)
 
 
-def mixed(index: int, spec: Mamba2Spec, one: SsdMixer, hidden: Tensor, run: Run) -> Tensor:
+def mixed(index: int, spec: Mixed, one: SsdMixer, hidden: Tensor, run: Run) -> Tensor:
     """Mamba-2's mixer on normed hidden states (batch, length, hidden)."""
     tape, fmt, ssd = hidden.tape, hidden.format, spec.ssd
     b, s = run.batch, run.length
@@ -101,7 +120,7 @@ def mixed(index: int, spec: Mamba2Spec, one: SsdMixer, hidden: Tensor, run: Run)
         hidden = scan.times_mask(hidden, run.padding)
     projected = one.linears["in_proj"](hidden)
     decay = rates(hidden, one.a_log)
-    conv, recurrent = spec.states(0)
+    conv, recurrent = ssd_states(ssd, spec.channels, spec.kernel)
     gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
     channels = channels.view(b, spec.channels, s)
     channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, spec.activation)

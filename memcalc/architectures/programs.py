@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memcalc.architectures.bamba import Bamba, Granite4
 from memcalc.architectures.bart import Bart
 from memcalc.architectures.bert import Bert, DistilBert, Roberta
 from memcalc.architectures.bloom import Bloom
@@ -114,6 +115,8 @@ PROGRAMS: dict[str, type[Program]] = {
     "dit": DiT,
     "timm_vit": TimmViT,
     "torchvision_vit": TorchvisionViT,
+    "bamba": Bamba,
+    "granitemoehybrid": Granite4,
     "rwkv": Rwkv,
     "falcon_h1": FalconH1,
     "t5": T5,

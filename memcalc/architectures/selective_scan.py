@@ -7,15 +7,19 @@ transformers 5.23 models/mamba/modeling_mamba.py, which Falcon-Mamba and Jamba h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from memcalc.architectures.layers import activation
 from memcalc.architectures.run import Run, at_least
 from memcalc.architectures.spec import State
+from memcalc.architectures.tokens import FIRST, grown, shown, skipped
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.ops import scan
-from memcalc.tensors.ops.elementwise import fresh
+from memcalc.tensors.autograd import Source, operator
+from memcalc.tensors.ops import laid, scan, slices
+from memcalc.tensors.ops.elementwise import for_autocast, fresh
+from memcalc.tensors.ops.laid import Axes, Laid
 from memcalc.tensors.tape import Size, Tape, rounded
 from memcalc.tensors.tensor import Parameter, Tensor
 
@@ -74,41 +78,79 @@ def rates(tape_of: Tensor, a_log: Parameter) -> Tensor:
     return ops.neg(scan.exp_of(a_log, tape_of))
 
 
-def scanned(tape: Tape, b: Size, s: Size, inner: int, n: int, fmt: Format) -> tuple[Tensor, Tensor]:
+@dataclass(slots=True)
+class Selective:
+    """What a scan reads: channels, gate and time steps (batch, inner, length), both projections of the state (batch,
+    length, state); decay (inner, state), skip and the time steps' bias in fp32, one a channel."""
+
+    channels: Tensor
+    gate: Tensor
+    steps: Tensor
+    entering: Tensor
+    leaving: Tensor
+    decay: Tensor
+    skip: Parameter
+    step_bias: Source
+
+
+def narrowed(bias: Source, steps: Tensor) -> Tensor:
+    """``bias.to(steps.dtype)``."""
+
+    def backward(grad: Tensor) -> list[Tensor | None]:
+        return [grad]
+
+    return operator(steps.tape, "to", (bias,), bias.shape, steps.format, backward)
+
+
+def scanned(read: Selective, s: Size) -> tuple[Tensor, Tensor]:
     """The selective scan over whole sequences, token by token in Python: the result (batch, inner, length) in fp32, and
     the last state (batch, inner, n). Transition and input of every token, (batch, inner, length, n), are there at once
     in fp32; every token's result waits, a tensor of its own, until all are joined."""
-    grid, state = (b, inner, s, n), (b, inner, n)
-    wide = Format.FP32
-    skips = fresh(tape, (inner,), wide, "to") if fmt is not wide else None  # D in fp32, an argument
-    biased = fresh(tape, (b, inner, s), fmt, "add")
-    steps = fresh(tape, (b, inner, s), fmt, "softplus")
+    x, tape, fmt = read.channels, read.channels.tape, read.channels.format
+    (b, inner), n = x.shape[:2], read.decay.shape[1]
+    axes = Axes(tape, {"b": b, "i": inner, "t": s, "n": n})
+    skip = scan.widened(read.skip, x)
+    bias = read.step_bias
+    if read.steps.format is not Format.FP32:
+        bias = narrowed(bias, read.steps)
+    biased = ops.add(read.steps, bias)
+    del bias
+    steps = Laid(scan.softplus(for_autocast(biased, Format.FP32)), "bit")
     del biased
-    exponents = fresh(tape, grid, wide, "mul")
-    transition = fresh(tape, grid, wide, "exp")
-    del exponents
-    narrow = fresh(tape, (b, 1, s, n), wide, "to") if fmt is not wide else None
-    inputs = fresh(tape, grid, wide, "mul")
-    del narrow
-    narrow = fresh(tape, (b, inner, s, 1), wide, "to") if fmt is not wide else None
-    driven = fresh(tape, grid, wide, "mul")
-    del narrow
-    results = fresh(tape, (s - 1, rounded(b * inner * fmt.size)), Format.UINT8, "results by token")
-    old = fresh(tape, state, wide, "add (state)")
-    decayed = fresh(tape, state, wide, "mul")
-    last = fresh(tape, state, wide, "add (state)")
-    del decayed, old
-    narrow = fresh(tape, state, fmt, "to") if fmt is not wide else None
-    newest = fresh(tape, (b, inner), fmt, "bmm")
-    del narrow
-    out = fresh(tape, (b, inner, s), fmt, "stack")
-    skip = fresh(tape, (b, inner, s), wide, "mul")
-    out = fresh(tape, (b, inner, s), wide, "add")
-    del skip
-    gate = fresh(tape, (b, inner, s), fmt, "silu")
-    out = fresh(tape, (b, inner, s), wide, "mul")
-    del gate, steps, transition, inputs, driven, results, newest, skips
-    return out, last
+    transition = scan.exp(laid.times(axes, Laid(read.decay, "in"), steps, "bitn").value)
+    inputs = laid.times(axes, steps, Laid(ops.to(read.entering, Format.FP32), "btn"), "bitn")
+    driven = laid.times(axes, inputs, Laid(ops.to(x, Format.FP32), "bit"), "bitn").value
+    out, state, results = _loop(transition, driven, read.leaving, fmt, s)
+    out = ops.add(out, laid.times(axes, Laid(x, "bit"), Laid(skip, "i"), "bit").value)
+    out = ops.mul(out, ops.silu(read.gate))
+    del steps, transition, inputs, driven, skip, results
+    return out, state
+
+
+def _loop(
+    transition: Tensor, driven: Tensor, leaving: Tensor, fmt: Format, s: Size
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """``state = transition * state + driven`` and what is read out of it, for every token: all results (batch, inner,
+    s) in ``fmt``, the last state, and what holds each token's result."""
+    tape, (b, inner, _, n) = transition.tape, transition.shape
+    row, each = (b, inner, n), rounded(b * inner * fmt.size)
+    state = fresh(tape, row, fmt, "zeros (state)")
+    results: list[Tensor] = []
+    others = None
+    runs = int(s) if tape.selective else shown(s)
+    for i in range(runs):
+        start = len(tape.events)
+        state = ops.add(ops.mul(slices.select(transition, row), state), slices.select(driven, row))
+        made = ops.batched_product(ops.to(state, fmt), slices.select(leaving, (b, n, 1)), (b, inner, 1))
+        results.append(slices.select(made, (b, inner)))
+        if i == FIRST - 1 and s > runs:
+            if tape.grad_enabled:
+                own = fmt is Format.FP32  # nothing is cast before it is read
+                state = skipped((state,), s - runs, grown(tape, start) - each, own)[0]
+            others = fresh(tape, (s - runs, each), Format.UINT8, "results by token")
+    out = slices.joined(results, (b, inner, s))
+    del made
+    return out, state, results if others is None else [*results, others]
 
 
 def stepped(tape: Tape, b: Size, inner: int, n: int, fmt: Format) -> Tensor:

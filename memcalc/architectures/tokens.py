@@ -30,9 +30,9 @@ def grown(tape: Tape, start: int) -> Size:
     return total
 
 
-def skipped(states: Sequence[Tensor], tokens: Size, each: Size) -> list[Tensor]:
-    """``tokens`` more of the loop, which keep ``each`` bytes, their last ``states`` among them: those states. Backward
-    hands their gradients through."""
+def skipped(states: Sequence[Tensor], tokens: Size, each: Size, own: bool = False) -> list[Tensor]:
+    """``tokens`` more of the loop, which keep ``each`` bytes, their ``states`` among them: the last of these. Backward
+    hands their gradients through. ``own``: a token keeps its new states itself, beside the next one's operators."""
     tape = states[0].tape
     needing = [one.needs_grad for one in states]
 
@@ -42,8 +42,10 @@ def skipped(states: Sequence[Tensor], tokens: Size, each: Size) -> list[Tensor]:
     node = graph_node(tape, states, backward, slots=len(states))
     if node is None:
         return list(states)
-    if tape.offload and tape.saving is None:  # what they keep waits in the computer's memory
-        return [Tensor(one.storage, one.shape, one.format, node, slot) for slot, one in enumerate(states)]
-    kept = fresh(tape, (tokens, each), Format.UINT8, "kept by tokens")
-    keep(tape, node, (*states, kept))
-    return [Tensor(kept.storage, one.shape, one.format, node, slot) for slot, one in enumerate(states)]
+    made = [fresh(tape, one.shape, one.format, "state") for one in states]
+    rest = tokens * each - sum(one.storage.record.bytes for one in made)
+    # With activation offload what they keep waits in the computer's memory.
+    kept = [] if tape.offload and tape.saving is None else [fresh(tape, (rest,), Format.UINT8, "kept by tokens")]
+    if kept:
+        keep(tape, node, (*states, *kept, *(made if own else ())))
+    return [Tensor(one.storage, one.shape, one.format, node, slot) for slot, one in enumerate(made)]

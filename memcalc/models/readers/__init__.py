@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memcalc.models.reader import Family
 from memcalc.models.readers import (
+    bamba,
     bart,
     bert,
     bloom,
@@ -43,6 +44,7 @@ from memcalc.models.readers import (
 )
 
 FAMILIES: dict[str, Family] = {
+    **bamba.FAMILIES,
     **gpt2.FAMILIES,
     **llama.FAMILIES,
     **llama4.FAMILIES,
