@@ -15,20 +15,11 @@ FORMATS = ("same", "static")
 UNADAPTED = ("falcon_h1", "mamba", "mamba2")
 """Families whose out_proj PEFT does not adapt [0.21 tuners/tuners_utils.py, _check_lora_target_modules_mamba]."""
 
-TRAINED = ("qwen3_next", "rwkv", "mamba2", "falcon_h1", "bamba", "granitemoehybrid")
-"""Families whose scan was followed through backward."""
-
 
 def check(scenario: Scenario, spec: ModelSpec) -> None:
     """Refuse what has no program yet for a model with recurrent states."""
     if not spec.recurrent:
         return
-    if scenario.task == "train" and spec.family not in TRAINED:
-        raise ScenarioError(
-            f"training has no program yet for {spec.family}: what autograd keeps of its scan was not followed",
-            "task",
-            ["infer"],
-        )
     if scenario.task == "train" and scenario.training.lora is not None:
         _check_adapters(scenario.training.lora, spec.family)
     inference = scenario.inference
@@ -58,13 +49,19 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
 
 
 def _check_adapters(lora: LoraSettings, family: str) -> None:
-    if family in UNADAPTED and (lora.targets == "all-linear" or "out_proj" in (lora.targets or ())):
-        allowed = [one for one in PROGRAMS[family].linear_names if one != "out_proj"]
-        raise ScenarioError(
-            "PEFT refuses adapters on out_proj of Mamba's models: its kernels would pass them by",
-            "training.lora.targets",
-            allowed,
-        )
+    program = PROGRAMS[family]
+    unused = ["dt_proj"] if family in ("mamba", "jamba") else []
+    refused = ["out_proj"] if family in UNADAPTED else []
+    asked = program.linear_names if lora.targets == "all-linear" else lora.targets or ()
+    for one in asked:
+        if one in (*refused, *unused):
+            raise ScenarioError(
+                "PEFT refuses adapters on out_proj of Mamba's models: kernels would pass them by"
+                if one in refused
+                else "the model's code multiplies with dt_proj.weight itself: an adapter on it would never be used",
+                "training.lora.targets",
+                [name for name in program.linear_names if name not in (*refused, *unused)],
+            )
 
 
 def _check_rwkv(scenario: Scenario) -> None:

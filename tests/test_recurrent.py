@@ -80,6 +80,38 @@ def test_a_matrix_for_each_head_of_the_delta_rule() -> None:
     assert found.parameters["active"] == 3874929408  # the "3B active" of its name, embeddings included
 
 
+def test_bamba_and_granite_4_keep_states_in_nine_layers_of_ten() -> None:
+    """Bamba-9B: 29 of 32 layers have 128 heads of 64 × 128 in fp32 and a convolution over (8,192 + 2 · 128) channels;
+    3 attend, with 8 heads of 128. Granite 4.0 H Tiny: 36 of 40, 48 heads; 4 attend, with 4 heads of 128."""
+    for model, layers, heads, tokens in (("Bamba-9B", 29, 128, 3 * 8), ("granite-4.0-h-tiny", 36, 48, 4 * 4)):
+        found = run(model)
+        assert found.runtime is not None
+        states = layers * ((heads * 64 + 2 * 128) * 4 * 2 + heads * 64 * 128 * 4)
+        assert found.runtime["state_bytes_per_sequence"] == states
+        assert found.runtime["kv_bytes_per_token"] == tokens * 2 * 128 * 2
+
+
+def test_mamba_in_training_keeps_every_token_s_state() -> None:
+    """24 layers of 1,536 channels: for every value of a token's state its transition, its input and itself in fp32, and
+    the copy in bf16 that is read; what is kept once a channel is a fifth of that at most."""
+    sizes = [
+        memcalc.estimate({"model": MAMBA, "task": "train", "precision": "bf16", "seq_len": length}).component_peak
+        for length in (64, 128)
+    ]
+    each = (sizes[1]["activations"] - sizes[0]["activations"]) / 64
+    assert 24 * 1536 * 16 * (3 * 4 + 2) < each < 1.2 * 24 * 1536 * 16 * (3 * 4 + 2)
+
+
+def test_the_chunks_of_mamba_2_in_training() -> None:
+    """A chunk more keeps a heads × 256 × 256 matrix twice and its product in fp32, in each of 64 layers."""
+    sizes = [
+        memcalc.estimate({"model": "Mamba-Codestral-7B-v0.1", "task": "train", "precision": "bf16", "seq_len": length})
+        for length in (1024, 1280)
+    ]
+    each = sizes[1].component_peak["activations"] - sizes[0].component_peak["activations"]
+    assert each > 64 * 128 * 256 * 256 * 3 * 4
+
+
 FALCON_H1 = {
     "architectures": ["FalconH1ForCausalLM"], "model_type": "falcon_h1", "vocab_size": 512, "hidden_size": 64,
     "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -98,7 +130,10 @@ def test_a_block_may_keep_both_tokens_and_states() -> None:
 
 @pytest.mark.parametrize(
     ("more", "field"),
-    [({"task": "train"}, "task"), ({"inference": {"kv_cache": "static"}}, "inference.kv_cache")],
+    [
+        ({"inference": {"kv_cache": "static"}}, "inference.kv_cache"),
+        ({"task": "train", "training": {"method": "lora", "lora": {"targets": ["out_proj"]}}}, "training.lora.targets"),
+    ],
 )
 def test_what_falcon_h1_refuses(more: dict[str, Any], field: str) -> None:
     with pytest.raises(memcalc.ScenarioError) as caught:
@@ -166,7 +201,11 @@ def test_quantised_weights_where_the_code_has_a_way_for_them() -> None:
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"task": "train"}, "task"),
+        (
+            {"task": "train", "training": {"method": "lora", "lora": {"targets": "all-linear"}}},
+            "training.lora.targets",
+        ),
+        ({"task": "train", "training": {"method": "lora", "lora": {"targets": ["dt_proj"]}}}, "training.lora.targets"),
         ({"inference": {"runtime": "vllm"}}, "inference.runtime"),
         ({"inference": {"runtime": "llama.cpp"}}, "inference.runtime"),
         ({"inference": {"kv_cache": "int4"}}, "inference.kv_cache"),
@@ -200,8 +239,9 @@ def test_what_qwen3_next_refuses(more: dict[str, Any], field: str) -> None:
 
 
 def test_a_map_of_what_is_refused_everywhere_gives_the_reason() -> None:
-    asked = {"model": MAMBA, "task": "train", "hardware": {"gpu": "24GB"}}
-    with pytest.raises(memcalc.ScenarioError, match="training has no program yet"):
+    lora = {"method": "lora", "lora": {"targets": ["out_proj"]}}
+    asked = {"model": MAMBA, "task": "train", "training": lora, "hardware": {"gpu": "24GB"}}
+    with pytest.raises(memcalc.ScenarioError, match="PEFT refuses adapters on out_proj"):
         grid(asked, axis(asked, "batch"), axis(asked, "seq_len"))
 
 

@@ -132,3 +132,26 @@ generate("granite4", GRANITE4, [one for one in RUNS if one[0] == "bf16"])
 DENSE = GRANITE4 | {"num_local_experts": 0, "position_embedding_type": "rope", "tie_word_embeddings": False}
 train("granite4-dense", DENSE, HYBRID_STEPS[8:])
 generate("granite4-dense", DENSE, RUNS)
+
+SELECTIVE_STEPS: list[Step] = [
+    ("bf16", 2, 30, {}, {}),
+    ("bf16", 1, 45, {}, {"optimizer": "sgd"}),
+    ("bf16", 1, 4, {}, {}),
+    ("bf16", 3, 20, {"attention_mask": "padded"}, {}),
+    ("bf16", 2, 30, {}, {"checkpointing": "full"}),
+    ("bf16", 2, 20, {}, {"checkpointing": "selective-ops"}),
+    ("bf16", 2, 20, {}, {"grad_accumulation": 2, "optimizer": "sgd"}),
+    ("bf16", 2, 20, {}, {"method": "lora", "lora": {"targets": ["in_proj", "x_proj"], "r": 4}}),
+    ("bf16", 2, 20, {}, {"activation_offload": True}),
+    ("bf16-mixed", 2, 30, {}, {}),
+    ("fp16-mixed", 1, 30, {}, {"checkpointing": "full"}),
+    ("fp32", 2, 30, {}, {}),
+    ("fp16", 3, 20, {}, {}),
+    ("bf16-master", 2, 20, {}, {}),
+]
+"""Every token costs the tracer as much time as a layer of another model: short sequences."""
+train("mamba", MODELS["mamba"], SELECTIVE_STEPS)
+train("mamba-biases", MODELS["mamba-biases"], SELECTIVE_STEPS[:3])
+train("falcon-mamba", MODELS["falcon-mamba"], SELECTIVE_STEPS)
+train("jamba", MODELS["jamba"], [one for one in SELECTIVE_STEPS if one[0] == "bf16"])
+train("jamba-dense", MODELS["jamba-dense"], SELECTIVE_STEPS[:5] + SELECTIVE_STEPS[9:])

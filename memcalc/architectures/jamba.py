@@ -45,6 +45,11 @@ class JambaSpec(MoeSpec):
     def states(self, layer: int) -> tuple[State, ...]:
         return () if layer in self.attention_layers else scan_states(self)
 
+    @property
+    def by_length(self) -> bool:
+        """A loop over the tokens."""
+        return True
+
 
 @dataclass(slots=True)
 class JambaBlock(Block):

@@ -46,6 +46,11 @@ class MambaSpec(DecoderSpec):
     def states(self, layer: int) -> tuple[State, ...]:
         return scan_states(self)
 
+    @property
+    def by_length(self) -> bool:
+        """A loop over the tokens (or Mamba-2's chunks: whether there is one or several decides what is copied)."""
+        return True
+
 
 @dataclass(slots=True)
 class Mixer:
@@ -64,7 +69,7 @@ class Mamba(Decoder):
 
     spec: MambaSpec
     linear_names: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "dt_proj", "out_proj")
-    peft_targets: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj", "dt_proj")
+    peft_targets: ClassVar[tuple[str, ...]] = ("in_proj", "x_proj")
 
     def build(self) -> None:
         self.blocks = [self.make_mixer(f"{one.label}.", one.repeat) for one in self.plan]

@@ -37,11 +37,6 @@ class Mamba2Spec(MambaSpec):
     def states(self, layer: int) -> tuple[State, ...]:
         return ssd_states(self.ssd, self.channels, self.kernel)
 
-    @property
-    def by_length(self) -> bool:
-        """Chunks: whether there is one or several decides what is copied."""
-        return True
-
 
 def ssd_states(one: Ssd, channels: int, kernel: int) -> tuple[State, ...]:
     """The last inputs of the convolution in the model's format, and a matrix a head in fp32."""
