@@ -8,12 +8,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from opened import opened
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from memcalc.learn.case import Own
 from memcalc.learn.lessons import LESSONS
+from memcalc.learn.network import Address
 from memcalc.models import catalogue, packed, portable
-from memcalc.ui import glossary, learn_page
+from memcalc.ui import glossary, learn_link, learn_page
 
 NUMBERS = range(1, len(LESSONS) + 1)
 
@@ -187,3 +189,36 @@ def test_a_model_that_only_reads_is_named() -> None:
     test = page(model="Tiny", own=packed.pack(portable.carried({"config": config, "name": "Tiny"})))
     assert not test.exception
     assert any("Tiny only reads" in one.value for one in test.info)
+
+
+def room(test: AppTest) -> str:
+    """What the button for the room's link shows: the block with the link, its marks included."""
+    test.session_state["room"] = True
+    test.run()
+    assert not test.exception
+    return " ".join(one.proto.body for one in test.get("html") if '<figure class="mc-code"' in one.proto.body)
+
+
+def test_of_several_addresses_the_teacher_chooses_the_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = (Address("192.168.1.7", "wlan0"), Address("10.8.0.2", "tun0"))
+    monkeypatch.setattr(learn_link, "addresses", lambda: there)
+    test = page(lesson="3")
+    assert "http://192.168.1.7/learn?lesson=3" in room(test)
+    choice = test.selectbox(key="_room-address")
+    assert list(choice.options) == ["192.168.1.7 (wlan0)", "10.8.0.2 (tun0)"]
+    choice.set_value("10.8.0.2 (tun0)").run()
+    assert "http://10.8.0.2/learn?lesson=3" in room(test)
+    monkeypatch.setattr(learn_link, "addresses", lambda: there[:1])
+    assert "http://192.168.1.7/learn?lesson=3" in room(test)  # the other network is gone
+    assert not [one for one in test.selectbox if one.key == "_room-address"]
+
+
+def test_a_server_for_this_machine_only_shows_no_code_and_says_what_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn_link, "addresses", lambda: (Address("192.168.1.7", "wlan0"),))
+    option = config.get_option
+    monkeypatch.setattr(config, "get_option", lambda name: "localhost" if name == "server.address" else option(name))
+    test = page()
+    assert room(test) == ""
+    (said,) = [one.value.replace("\\", "") for one in test.warning]
+    assert "no other machine can reach it" in said
+    assert "python -m memcalc room" in said

@@ -20,8 +20,9 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -58,6 +59,7 @@ class Found:
 
     times: dict[str, list[float]] = field(default_factory=dict)
     bytes: dict[str, list[int]] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     processor: float = 0.0
     threads: int = 0
@@ -70,11 +72,16 @@ class Found:
         times = self.times[what]
         sent = statistics.median(self.bytes[what]) / 1024
         numbers = (statistics.median(times), percentile(times, 0.95), max(times))
-        return (
-            f"| {what} | {len(times)} | "
-            + " | ".join(f"{1000 * one:,.0f} ms" for one in numbers)
-            + f" | {sent:.0f} KiB |"
-        )
+        shown = " | ".join(f"{1000 * one:,.0f} ms" for one in numbers)
+        work = f"{1000 * self.work[what] / len(times):.0f} ms" if what in self.work else ""
+        return f"| {what} | {len(times)} | {shown} | {work} | {sent:.0f} KiB |"
+
+    @contextmanager
+    def working(self, what: str, pid: int) -> Iterator[None]:
+        """Count the processor time that the server works meanwhile; whatever else the machine does, it is the same."""
+        before = processor_time(pid)
+        yield
+        self.work[what] = self.work.get(what, 0.0) + processor_time(pid) - before
 
 
 def values(number: int) -> tuple[str, list[str]]:
@@ -104,14 +111,23 @@ async def walk(one: Visitor, number: int, found: Found, begin: float, end: float
             found.note("another lesson", await one.press("after"))
 
 
-async def everybody(room_of: list[Visitor], found: Found, what: str, same: bool) -> None:
+async def everybody(room_of: list[Visitor], pid: int, found: Found, what: str, same: bool) -> None:
     """All move at the same instant, to the same value or each to another; one round after the other."""
     key, listed = values(WALKED[0])
     for turn in range(ROUNDS):
         asked = [one.move(key, listed[(turn + (0 if same else at)) % len(listed)]) for at, one in enumerate(room_of)]
-        for answer in await asyncio.gather(*asked):
+        with found.working(what, pid):
+            answers = await asyncio.gather(*asked)
+        for answer in answers:
             found.note(what, answer)
         await asyncio.sleep(1)
+
+
+async def all_open(room_of: list[Visitor], pid: int, found: Found, what: str) -> None:
+    with found.working(what, pid):
+        answers = await asyncio.gather(*(one.open() for one in room_of))
+    for answer in answers:
+        found.note(what, answer)
 
 
 async def measure(server: Server, visitors: int, seconds: float, found: Found) -> None:
@@ -124,8 +140,7 @@ async def measure(server: Server, visitors: int, seconds: float, found: Found) -
     found.memory["after one visitor"] = memory(pid)
     async with AsyncExitStack() as stack:
         there = [await stack.enter_async_context(Visitor(server.url, "learn")) for _ in range(visitors)]
-        for answer in await asyncio.gather(*(one.open() for one in there)):
-            found.note(OPEN, answer)
+        await all_open(there, pid, found, OPEN)
         await asyncio.sleep(2)
         begin = time.monotonic() + 1
         walks = [asyncio.create_task(walk(one, at, found, begin, begin + seconds)) for at, one in enumerate(there)]
@@ -140,14 +155,14 @@ async def measure(server: Server, visitors: int, seconds: float, found: Found) -
             await one.move("lesson", str(WALKED[0]))
             if "reveal" in one.widgets:
                 await one.press("reveal")
-        await everybody(there, found, "all move at the same instant, to one value", True)
-        await everybody(there, found, "all move at the same instant, each to another", False)
+        await everybody(there, pid, found, "all move at the same instant, to one value", True)
+        await everybody(there, pid, found, "all move at the same instant, each to another", False)
         found.memory["after the worst"] = memory(pid)
     async with AsyncExitStack() as stack:
         links = [f"lesson={HEAVIEST}&step=figure&model={name}" for name in list(catalogue.names())[:visitors]]
         there = [await stack.enter_async_context(Visitor(server.url, "learn", link)) for link in links]
-        for answer in await asyncio.gather(*(one.open() for one in there)):
-            found.note(OTHERS, answer)
+        await all_open(there, pid, found, OTHERS)
+        found.memory["with as many models"] = memory(pid)
     await asyncio.sleep(5)
     found.memory["when all have left"] = memory(pid)
     found.memory["at most"] = memory(pid, "VmHWM")
@@ -182,7 +197,7 @@ def load(server: Server, paths: list[str]) -> Answer:
 
 
 def all_load(server: Server, paths: list[str], visitors: int, found: Found) -> None:
-    with ThreadPoolExecutor(visitors) as pool:
+    with ThreadPoolExecutor(visitors) as pool, found.working(LOAD, server.process.pid):
         for answer in pool.map(lambda _: load(server, paths), range(visitors)):
             found.note(LOAD, answer)
 
@@ -190,12 +205,13 @@ def all_load(server: Server, paths: list[str], visitors: int, found: Found) -> N
 def report(found: Found, visitors: int) -> str:
     """README's tables."""
     lines = [
-        f"| {visitors} visitors | answers | median | 95th percentile | worst | sent |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| {visitors} visitors | answers | median | 95th percentile | worst | server's work for one | sent |",
+        "| --- " * 7 + "|",
     ]
     lines += [found.row(what) for what in sorted(found.times, key=lambda what: (what.startswith("all "), what))]
     held = {name: size / 2**20 for name, size in found.memory.items()}
-    each = (found.memory["with all of them"] - found.memory["after one visitor"]) / max(1, visitors - 1) / 2**20
+    most = max(found.memory["with all of them"], found.memory["after the worst"])
+    each = max(0, most - found.memory["after one visitor"]) / max(1, visitors - 1) / 1024
     lines += [
         "",
         "| the server | |",
@@ -203,7 +219,7 @@ def report(found: Found, visitors: int) -> str:
         f"| processor, while the room works | {found.processor:.0%} of a core |",
     ]
     lines += [f"| memory {name} | {size:.0f} MiB |" for name, size in held.items()]
-    lines += [f"| memory for each visitor | {each:.1f} MiB |", f"| threads | {found.threads} |"]
+    lines += [f"| memory for each visitor | {each:.0f} KiB |", f"| threads | {found.threads} |"]
     one = sum(statistics.median(found.bytes[what]) for what in (LOAD, OPEN))
     lines.append(
         f"| a first visit, over the network | {one / 1e6:.2f} MB; {visitors} of them {visitors * one / 1e6:.0f} MB, "

@@ -101,3 +101,38 @@ def test_a_lesson_leads_to_the_dashboard_at_its_state_and_back(learn: Any) -> No
     assert "model=gpt2" in page.url
     page.go_back()
     page.wait_for_selector(".mc-headline:has-text('512 tokens')", timeout=LONG)
+
+
+def test_every_control_of_a_lesson_is_reached_by_keyboard(learn: Any) -> None:
+    """Lesson 2 has each kind of them: numbers of lessons, answers, words, a list, choices, a slider, folded parts."""
+    page = learn("?lesson=2&step=figure&move=Tokens+per+sequence", width=1400, height=1000)
+    page.wait_for_selector("[data-testid=stPlotlyChart]", timeout=LONG)
+    reached = set()
+    for _ in range(90):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(document.activeElement?.closest('[class*=st-key-]') || {}).className || ''"))
+    names = " ".join(reached)
+    for key in ("lesson", "model-place", "room", "begin", "answer-2", "glossary", "move", "tokens", "rest", "maps",
+                "link-0", "before", "after"):  # fmt: skip
+        assert f"st-key-{key}" in names, key
+    page.locator(".st-key-rest summary").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".st-key-rest details[open]", timeout=LONG)
+    page.locator(".st-key-sequences input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    address(page, "sequences=2")
+
+
+def test_the_rooms_code_is_large_enough_to_be_read_from_afar(learn: Any) -> None:
+    page = learn("?present=true&step=figure&lesson=3")
+    page.wait_for_selector("[data-testid=stPlotlyChart]", timeout=LONG)
+    page.get_by_role("button", name="Link and QR code").click()
+    page.wait_for_selector("[data-testid=stPopoverBody]", timeout=LONG)
+    page.get_by_label("Address of this server, if it is another").fill("192.0.2.7")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".mc-code figcaption:has-text('192.0.2.7')", timeout=LONG)
+    place = page.locator(".mc-code img").bounding_box()
+    assert place
+    assert place["width"] >= 250  # of 720 pixels in height
+    assert place["y"] >= 0
+    assert place["y"] + place["height"] <= 720
