@@ -139,11 +139,21 @@ def test_known_mistakes_are_named() -> None:
     assert check(one, 8.05 * GIB).words == "The optimizer states are left out."
     gb = check(one, read(SIZE, f"{16 * GIB / 1e9:.1f} GiB"))
     assert gb.grade == "right"
+    assert "but not exact" in gb.headline
     assert "GB" in gb.words
     assert "bits" in check(one, 128 * GIB).words
     assert "MiB" in check(one, 16 * 1024 * GIB).words
     assert check(one, 16 * GIB).words == ""
     assert check(one, 23 * GIB).words  # no known mistake: how to go on
+
+
+def test_the_mistake_that_an_exercise_is_about_is_not_right_for_coming_near() -> None:
+    """Twice the memory for twice the batch, within 10 % of the answer; an answer nearer to the truth is right."""
+    one = task(SIZE, 194 * GIB, Slip(210 * GIB, "Twice the batch is not twice the memory."))
+    wrong = check(one, 210 * GIB)
+    assert (wrong.grade, wrong.words) == ("near", "Twice the batch is not twice the memory.")
+    assert check(one, 196 * GIB).grade == "right"
+    assert check(one, 196 * GIB).headline == "Right: within 10 %."
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.slug)

@@ -34,7 +34,11 @@ def allowed() -> dict[str, Any]:
 def show() -> None:
     """Draw the page."""
     given = st.query_params.to_dict()
-    tools = frame.heading("Exercises", "Estimate first, with paper and pencil; then compare with memcalc.")
+    tools = frame.heading(
+        "Exercises",
+        "Estimate first, with paper and pencil; then compare with memcalc. Within 10 % is right where nothing else is "
+        "said.",
+    )
     st.html(html.style())
     notes = st.container()
     _nav()

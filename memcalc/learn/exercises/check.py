@@ -40,13 +40,17 @@ class Checked:
 
 
 def check(task: Task, value: float) -> Checked:
-    """Compare an estimate (as ``answers.read`` gives it, or a choice's index) with memcalc's."""
+    """Compare an estimate (as ``answers.read`` gives it, or a choice's index) with memcalc's. One of the exercise's own
+    mistakes is never right, however near it comes to the answer: it is what the exercise is about."""
     asked = task.asked
     grade = _grade(asked, value, task.answer)
     slip = _slip(task, value, grade)
-    return Checked(
-        grade, _headline(asked, value, task.answer, grade), slip or _onward(asked, value, task.answer, grade)
-    )
+    if grade == "right" and slip in {one.words for one in task.slips}:
+        grade = "near"
+    headline = _headline(asked, value, task.answer, grade)
+    if grade == "right" and slip:
+        headline = f"{headline.removesuffix('.')}, but not exact."
+    return Checked(grade, headline, slip or _onward(asked, value, task.answer, grade))
 
 
 def _grade(asked: Asked, value: float, answer: float) -> Grade:

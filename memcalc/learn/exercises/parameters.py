@@ -49,7 +49,7 @@ def weights(draw: Draw) -> Task:
         found.component_peak["weights"],
         count * each,
         (amount("weights", "parameters × bytes of the format", f"{count:,} × {each} B", count * each, True),),
-        "What is left are small tables that the model code keeps beside its weights.",
+        "A difference, if there is one, is small tables that the model code keeps beside its weights.",
         (
             Slip(count * other, f"It looks like {other} bytes for each weight; {name} has {8 * each} bits, {each} "
                                 "bytes."),
