@@ -71,8 +71,8 @@ def test_every_page_explains_the_words_that_it_uses(name: str) -> None:
     link = {"pins": json.dumps([{"model": "gpt2"}])} if name == "compare.py" else {}
     test = opened(f"pages/views/{name}", **link)
     assert not test.exception
-    said = [one.value for one in test.markdown]
-    assert sum(glossary.said(one) in said for one in ALL) >= 2
+    said = "".join(one.proto.body for one in test.get("html"))
+    assert sum(f">{glossary.said(one)}<" in said for one in ALL) >= 2
     assert any(one.proto.label == "All terms" for one in test.get("page_link"))
 
 

@@ -145,7 +145,7 @@ def test_everything_a_link_may_say_is_known() -> None:
 def test_the_words_that_a_lesson_needs_are_explained_beside_its_question(number: int) -> None:
     terms = LESSONS[number - 1].terms
     assert len(terms) >= 3
-    said = " ".join(one.value for one in page(lesson=str(number)).markdown)
+    said = "".join(one.proto.body for one in page(lesson=str(number)).get("html"))
     assert all(glossary.said(glossary.TERMS[term]) in said for term in terms)
 
 

@@ -71,9 +71,10 @@ class Form:
         with _fold(title, settings) if folded else st.container(gap="medium", key=f"group-{settings[0].key}"):
             for setting in settings:
                 if setting.supported() and setting.when(scenario_of(self.states)):
-                    with st.container(gap="xxsmall"):
+                    place = st.container(gap="xxsmall")  # its lines follow in it, once there is an answer
+                    with place:
                         self.states[setting.key] = draw(setting)
-                        self.lines.append((setting, st.container(gap=None)))
+                    self.lines.append((setting, place))
         said = set_in(tuple(one for one, _ in self.lines if one in settings), self.states) if folded else ""
         if said:
             st.caption(plain(f"Set there: {said}."))

@@ -14,19 +14,38 @@ BOTH = ("activations", "optimizer states", "KV cache", "gradient checkpointing",
         "GiB and GB", "16 GB card")  # fmt: skip
 
 
-def said(term: Term) -> str:
-    """A term as Markdown: what it means, and its formula in a line of its own."""
-    return f"**{term.name}**: {term.sentence}" + (f"\n\n*{term.formula}*" if term.formula else "")
-
-
 def row(terms: tuple[str, ...]) -> None:
     """A small button for each term; its explanation opens beside it."""
-    with st.container(horizontal=True, gap="xsmall", key="glossary", vertical_alignment="center"):
-        st.caption("What is …", width="content")
-        for term in terms:
-            with st.popover(term, type="tertiary", width="content"):
-                st.markdown(said(TERMS[term]))
+    with st.container(horizontal=True, gap="small", key="glossary", vertical_alignment="center"):
+        st.html(buttons(terms), width="content")
         st.page_link("pages/views/glossary.py", label="All terms")
+
+
+def buttons(terms: tuple[str, ...]) -> str:
+    """The row as HTML: the browser opens and closes what it explains. A dozen of Streamlit's own buttons, each with a
+    box behind it, would cost every movement of a slider more than the controls do."""
+    return f'<div class="mc-terms"><span>What is …</span>{"".join(_button(TERMS[term]) for term in terms)}</div>'
+
+
+def _button(term: Term) -> str:
+    place = f"about-{_anchor(term)}"
+    return (
+        f'<span><button type="button" popovertarget="{place}">{escape(term.name)}</button>'
+        f'<div popover="auto" id="{place}">{said(term)}</div></span>'
+    )
+
+
+def said(term: Term) -> str:
+    """A term as HTML: what it means, and its formula in a line of its own."""
+    return f"<p><b>{escape(term.name)}</b>: {escape(term.sentence)}</p>{_formula(term)}"
+
+
+def _formula(term: Term) -> str:
+    return f'<p class="mc-formula">{escape(term.formula)}</p>' if term.formula else ""
+
+
+def _anchor(term: Term) -> str:
+    return term.name.casefold().replace(" ", "-")
 
 
 def listing() -> str:
@@ -36,10 +55,10 @@ def listing() -> str:
 
 
 def _entry(one: Term) -> str:
-    formula = f'<p class="mc-formula">{escape(one.formula)}</p>' if one.formula else ""
     lesson = f'<a href="learn?lesson={one.lesson}">Lesson&nbsp;{one.lesson}</a>' if one.lesson else ""
-    anchor = one.name.casefold().replace(" ", "-")
-    return f'<dt id="{anchor}">{escape(one.name)}</dt><dd><p>{escape(one.sentence)} {lesson}</p>{formula}</dd>'
+    return (
+        f'<dt id="{_anchor(one)}">{escape(one.name)}</dt><dd><p>{escape(one.sentence)} {lesson}</p>{_formula(one)}</dd>'
+    )
 
 
 def show() -> None:
