@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from memcalc.architectures.seq2seq import Seq2SeqSpec
+from memcalc.diffusion import is_pipeline
 from memcalc.errors import MemcalcError
 from memcalc.models import ModelDescription, catalogue, describe, packed
 from memcalc.quantisation.published import Published
@@ -70,25 +71,30 @@ def _described(text: str) -> ModelDescription:
     return describe(json.loads(text), False)
 
 
+def _is_described(model: Any) -> bool:
+    """Whether more is known of a scenario's model than its size; an image pipeline has parts, and no description."""
+    return is_own(model) or (isinstance(model, str) and not is_pipeline({"model": model}))
+
+
 def writes(model: Any) -> bool:
     """Whether a scenario's model writes text; what is known by its size only is taken as a decoder. The others are used
     in one pass: they have no runtimes to choose from, and no cache."""
-    return not (isinstance(model, str) or is_own(model)) or described(model).spec.generates
+    return not _is_described(model) or described(model).spec.generates
 
 
 def sees(model: Any) -> bool:
     """Whether a scenario's model looks at pictures, which have no length in tokens."""
-    return (isinstance(model, str) or is_own(model)) and described(model).spec.sees
+    return _is_described(model) and described(model).spec.sees
 
 
 def two_sided(model: Any) -> bool:
     """Whether a scenario's model has an encoder and a decoder, each with a length of its own."""
-    return (isinstance(model, str) or is_own(model)) and isinstance(described(model).spec, Seq2SeqSpec)
+    return _is_described(model) and isinstance(described(model).spec, Seq2SeqSpec)
 
 
 def positions(model: Any) -> int:
     """How many positions its encoder always has; 0 where they are as many as the tokens it is given."""
-    spec = described(model).spec if isinstance(model, str) or is_own(model) else None
+    spec = described(model).spec if _is_described(model) else None
     return spec.sources if isinstance(spec, Seq2SeqSpec) else 0
 
 
