@@ -25,6 +25,7 @@ def main() -> None:
             st.Page("pages/views/training.py", title="Training", url_path="training"),
             st.Page("pages/views/inference.py", title="Inference", url_path="inference"),
             st.Page("pages/views/images.py", title="Images", url_path="images"),
+            st.Page("pages/views/vision.py", title="Vision", url_path="vision"),
             st.Page("pages/views/timeline.py", title="Timeline", url_path="timeline"),
             st.Page("pages/views/batch.py", title="Batch", url_path="batch"),
             st.Page("pages/views/compare.py", title="Compare", url_path="compare"),

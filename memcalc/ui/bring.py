@@ -10,6 +10,7 @@ import streamlit as st
 
 from memcalc import units
 from memcalc.diffusion import is_pipeline
+from memcalc.models import vision
 from memcalc.scenario import Scenario
 from memcalc.ui import brought, carry, controls, decide, own_models, pins
 from memcalc.ui.form import Json, Setting, get
@@ -109,6 +110,8 @@ def _machine(scenario: Json) -> Taken:
     if is_pipeline(scenario):
         raise ValueError("it describes an image pipeline: bring it to the page Images")
     model = scenario["model"]
+    if vision.is_vision(model):
+        raise ValueError("it describes a model of pictures: bring it to the page Vision")
     states: dict[str, Any] = {"source": controls.SOURCES[0], "model": model}
     if own_models.is_own(model):
         states = brought.states(model)

@@ -61,6 +61,8 @@ def formula(run: Run, bar: Bar, part: str) -> str:
         return line if size >= full * 0.999 else f"{size / full:.0%} of {line}" if line else ""
     if part == "kv_cache":
         return _cache(run, bar, size)
+    if part == "activations" and scenario.get("task") == "train" and scenario.get("image_size"):
+        return _per(size, int(scenario.get("batch") or 1), "pictures")
     if part == "activations" and scenario.get("task") == "train":
         return _per(size, tokens(scenario), "tokens")
     if part == "overhead":

@@ -16,7 +16,7 @@ from typing import Any, Final
 from memcalc.architectures.seq2seq import Seq2SeqSpec
 from memcalc.diffusion import is_pipeline
 from memcalc.errors import MemcalcError
-from memcalc.models import ModelDescription, catalogue, describe, packed
+from memcalc.models import ModelDescription, catalogue, describe, packed, vision
 from memcalc.quantisation.published import Published
 from memcalc.scenario.paths import Json
 
@@ -120,6 +120,8 @@ def name(model: Any) -> str:
     """What to call a scenario's model in a list: its name; for one of a size only, nothing."""
     if isinstance(model, str):
         return model
+    if vision.is_vision(model):
+        return vision.name_of(model) or describe(model, False).name
     return (model.get("name") or described(model).name) if is_own(model) else ""
 
 

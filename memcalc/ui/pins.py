@@ -17,7 +17,7 @@ import streamlit as st
 import memcalc
 from memcalc.diffusion import NAMES
 from memcalc.errors import MemcalcError
-from memcalc.models import packed, portable
+from memcalc.models import packed, portable, vision
 from memcalc.ui import carry, catalogues, own_models
 from memcalc.ui.form import Json
 from memcalc.ui.words import plain
@@ -54,7 +54,7 @@ def check(scenario: Any) -> Json:
     size = isinstance(model, dict) and set(model) == {"parameters"} and isinstance(model["parameters"], int | float)
     named = isinstance(model, str) and (model in catalogues.models() or model in NAMES)
     own = own_models.is_own(model)
-    if not size and not named and not own:
+    if not size and not named and not own and not vision.is_vision(model):
         raise ValueError(
             'its model must be a name of the catalogue, {"parameters": a number} or {"config": {…}}; one of the Hub '
             "is looked up with “Bring a model” first"

@@ -26,6 +26,7 @@ PATHS = {
     "training": "/training?model=gpt2&seq=512&method=LoRA",
     "inference": "/inference?model=gpt2&seq=512&batch=4",
     "images": "/images?parts=nf4+%28bitsandbytes%29&images=2&offload=one+model+at+a+time",
+    "vision": "/vision?vision=convnext_tiny+%28torchvision%29&batch=64&precision=fp32",
     "compare": COMPARE,
 }
 
