@@ -185,6 +185,22 @@ def test_half_the_batch_is_not_half_the_memory() -> None:
             assert f"{100 * one:.1f} %" in rules[batch.FIFTH].sentence
 
 
+def test_a_batch_that_has_no_fifth_is_not_held_against_the_rule() -> None:
+    """One text and two have neither part, five have a fifth; where the line is not reached yet, it says from where."""
+    case = batch.LESSON.usual("Llama-3.1-8B")
+    for texts, parts in ((1, 0), (2, 0), (5, 1), (10, 2)):
+        at = case.at(texts=texts)
+        said = [one.sentence for one in batch.show(at).rules if one.text == batch.FIFTH]
+        assert len(said) == (parts > 0)
+        assert sum(one.count(" at batch ") for one in said) == (parts + 1 if parts else 0)
+        assert len(batch.maps(at)) == (3 if parts else 1)
+        assert all(len(one.columns) == 1 + parts for one in batch.maps(at)[1:])
+    sizes, _ = batch.both(case)
+    start = through(sizes).straight_from
+    assert batch.show(case.at(texts=1)).headline.endswith(f"from batch {start} on.")
+    assert "from batch" not in batch.show(case.at(texts=20)).headline
+
+
 def test_the_line_over_the_batch_is_a_fixed_part_and_a_slope() -> None:
     """By hand: 100 bytes and 7 for each sequence; a floor of 130 below does not bend the line, which at 4 is 128, 1.5 %
     off, and at 5 135."""

@@ -221,7 +221,7 @@ ALL = (
         "temporary and overhead",
         "Temporary is what lives only for a moment, overhead what libraries and PyTorch's allocator take on top of all "
         "tensors.",
-        "overhead = workspaces + gaps of the allocator + CUDA context",
+        "overhead = library workspaces + allocator’s reserve, free for later tensors + CUDA context",
         9,
     ),
     Term(

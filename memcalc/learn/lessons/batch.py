@@ -44,6 +44,11 @@ def part(batch: int, of: int) -> int:
     return max(1, round(batch / of))
 
 
+def divisible(batch: int) -> tuple[int, ...]:
+    """The rule's parts that a batch has: a single text has no fifth."""
+    return tuple(of for of in PARTS if batch >= of)
+
+
 def half_share(case: Case, batch: int, tokens: int = LENGTH) -> float:
     """What half the batch needs of what the whole batch needs, in training."""
     return device(ask(training(case, part(batch, 2), tokens))) / device(ask(training(case, batch, tokens)))
@@ -90,13 +95,14 @@ def show(case: Case) -> Shown:
     share = percent(half / now)
     other = ", not 50 %" if share != "50 %" else ""
     said = f"Half the batch needs {share} of the memory{other}." if batch > 1 else "One text is the least."
+    since = "" if line.holds(batch, now) else f" from batch {line.straight_from} on"
     return Shown(
         Curves("sequences at once (batch)", "GiB on the card", tuple(curves), tuple(marks)),
         f"Memory over the batch, from 1 to {len(train)}. Training rises from {units.binary(train[0])} to "
         f"{units.binary(train[-1])}, inference from {units.binary(infer[0])} to {units.binary(infer[-1])}. At batch "
         f"{batch} training needs {units.binary(now)}, at half of it {units.binary(half)}.",
         f"{said} A fixed part of {units.binary(max(0, line.fixed))} stays, and each text adds "
-        f"{units.binary(line.slope)}.",
+        f"{units.binary(line.slope)}{since}.",
         (_term("training", train, batch), _term("inference", infer, batch)),
         _rules(case, batch),
         _notes(case, train),
@@ -118,14 +124,11 @@ def _rules(case: Case, batch: int) -> tuple[Rule, ...]:
         found.append(
             Rule(HALF, abs(share - 0.5) <= NEAR, f"From batch {batch} to {part(batch, 2)}: {percent(share)} remain.")
         )
-    shares = [used_share(case, batch, of) for of in PARTS]
-    listed = " and ".join(f"{percent(one)} at batch {part(batch, of)}" for one, of in zip(shares, PARTS, strict=True))
-    found.append(
-        Rule(
-            FIFTH, all(CLAIMED[0] <= one <= CLAIMED[1] for one in shares),
-            f"Against training at batch {batch}, inference needs {listed}.",
-        )
-    )  # fmt: skip
+    shares = {part(batch, of): used_share(case, batch, of) for of in divisible(batch)}
+    if shares:
+        said = " and ".join(f"{percent(share)} at batch {few}" for few, share in shares.items())
+        holds = all(CLAIMED[0] <= share <= CLAIMED[1] for share in shares.values())
+        found.append(Rule(FIFTH, holds, f"Against training at batch {batch}, inference needs {said}."))
     return tuple(found)
 
 
@@ -185,19 +188,23 @@ def maps(case: Case) -> tuple[Table, ...]:
         rows.append((str(batch), *map(percent, shares)))
         marked |= {(i, j): "true" for j, share in enumerate(shares, 1) if abs(share - 0.5) <= NEAR}
     batch = case["texts"]
+    half = Table("What half the batch needs, by batch and tokens per sequence",
+                 ("batch", *(f"{one:,}" for one in tokens)), tuple(rows), marked)  # fmt: skip
+    into = divisible(batch)
+    if not into:
+        return (half,)
     return (
-        Table("What half the batch needs, by batch and tokens per sequence", ("batch", *(f"{one:,}" for one in tokens)),
-              tuple(rows), marked),
-        _used(f"Inference against training at batch {batch}, by optimizer", "optimizer",
-              [(name, [used_share(case, batch, of, optimizer=name) for of in PARTS]) for name in OPTIMIZER.values]),
-        _used(f"Inference against training at batch {batch}, by model", "model",
-              [(one.name, [used_share(one, batch, of) for of in PARTS]) for one in case.beside(MODELS)]),
+        half,
+        _used(f"Inference against training at batch {batch}, by optimizer", "optimizer", into,
+              [(name, [used_share(case, batch, of, optimizer=name) for of in into]) for name in OPTIMIZER.values]),
+        _used(f"Inference against training at batch {batch}, by model", "model", into,
+              [(one.name, [used_share(one, batch, of) for of in into]) for one in case.beside(MODELS)]),
     )  # fmt: skip
 
 
-def _used(caption: str, corner: str, lines: list[tuple[str, list[float]]]) -> Table:
+def _used(caption: str, corner: str, into: tuple[int, ...], lines: list[tuple[str, list[float]]]) -> Table:
     return Table(
-        caption, (corner, *(f"1/{of} of the batch" for of in PARTS)),
+        caption, (corner, *(f"1/{of} of the batch" for of in into)),
         tuple((name, *map(percent, shares)) for name, shares in lines),
         {(i, j): "true" for i, (_, shares) in enumerate(lines) for j, share in enumerate(shares, 1)
          if CLAIMED[0] <= share <= CLAIMED[1]},

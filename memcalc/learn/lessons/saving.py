@@ -181,13 +181,20 @@ def _lengths(case: Case) -> Table:
     infer = swept(inference(case), batch=batches, prompt_tokens=tokens)
     shares: list[list[float | None]] = [[1 - float(b) / float(a) for a, b in zip(*rows, strict=True)] for rows in
                                         zip(train, infer, strict=True)]  # fmt: skip
-    return _table("By batch and tokens per sequence", "batch", [str(one) for one in batches],
+    return _table(f"By batch and tokens per sequence, {_with(case)}", "batch", [str(one) for one in batches],
                   [f"{one:,}" for one in tokens], shares)  # fmt: skip
 
 
 def _models(case: Case) -> Table:
     cases = case.beside(MODELS)
-    return _table("By model", "model", [one.name for one in cases], ["saving"], [[_saving(one)] for one in cases])
+    return _table(
+        f"By model, {_with(case)}", "model", [one.name for one in cases], ["saving"], [[_saving(one)] for one in cases]
+    )
+
+
+def _with(case: Case) -> str:
+    """What a map takes from the reader's case."""
+    return f"{case['updates']} in {case['format']}, {METHOD.name(case['trained'])}"
 
 
 def _table(caption: str, corner: str, down: list[str], across: list[str], shares: list[list[float | None]]) -> Table:
