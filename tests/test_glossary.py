@@ -76,6 +76,16 @@ def test_every_page_explains_the_words_that_it_uses(name: str) -> None:
     assert any(one.proto.label == "All terms" for one in test.get("page_link"))
 
 
+def test_a_lesson_explains_every_word_that_leads_to_it() -> None:
+    """What the glossary sends a reader to a lesson for stands in that lesson's row, or in one before it."""
+    known: set[str] = set()
+    missing = []
+    for number, lesson in enumerate(LESSONS, 1):
+        known |= set(lesson.terms)
+        missing += [one.name for one in ALL if one.lesson == number and one.name not in known]
+    assert missing == []
+
+
 def test_figures_in_formulas_are_right() -> None:
     rows, width = (catalogue.find("Llama-3.1-8B").config[name] for name in ("vocab_size", "hidden_size"))
     assert f"{rows:,} × {width:,} × 2 B = {units.binary(rows * width * 2)}" in TERMS["embedding"].formula

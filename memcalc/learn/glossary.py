@@ -112,7 +112,7 @@ ALL = (
         "micro-batch",
         "The sequences that go through the model together on one card.",
         "tokens in memory = micro-batch × tokens per sequence",
-        3,
+        4,
     ),
     Term(
         "gradient accumulation",
@@ -131,7 +131,6 @@ ALL = (
         "activation offload",
         "Keeping what the backward pass needs in the computer's main memory until then.",
         "kept on the card ≈ the tensors on their way",
-        4,
     ),
     Term(
         "mixed precision",
@@ -191,7 +190,6 @@ ALL = (
         "sliding window",
         "A layer that looks back over so many tokens only, and need keep no more.",
         "cached tokens = min(tokens, window)",
-        8,
     ),
     Term(
         "eager attention",
@@ -245,7 +243,6 @@ ALL = (
         "tensor parallel",
         "Splitting every matrix over several cards, which work on the same tokens.",
         "weights ÷ cards, and a sum over the cards twice in each block",
-        10,
     ),
     Term(
         "workspace",

@@ -188,5 +188,12 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="Every combination",
-    terms=("micro-batch", "gradient", "activations", "gradient checkpointing"),
+    terms=(
+        "micro-batch",
+        "gradient",
+        "gradient accumulation",
+        "activations",
+        "gradient checkpointing",
+        "training step",
+    ),
 )

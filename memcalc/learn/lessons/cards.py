@@ -169,5 +169,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="Over the number of cards",
-    terms=("replica and shard", "gradient", "optimizer states", "activations"),
+    terms=("replica and shard", "ZeRO", "gradient", "optimizer states", "master weights", "activations"),
 )

@@ -193,5 +193,15 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="The cache of other models",
-    terms=("token", "activations", "KV cache", "inference"),
+    terms=(
+        "token",
+        "head",
+        "eager attention",
+        "flash attention",
+        "activations",
+        "KV cache",
+        "grouped-query attention",
+        "latent attention",
+        "inference",
+    ),
 )

@@ -212,5 +212,15 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="Where cards run out of memory",
-    terms=("activations", "optimizer states", "reserved", "workspace"),
+    terms=(
+        "peak",
+        "training step",
+        "block",
+        "logits",
+        "temporary and overhead",
+        "activations",
+        "optimizer states",
+        "reserved",
+        "workspace",
+    ),
 )

@@ -197,5 +197,13 @@ LESSON = Lesson(
     remember=remember,
     links=links,
     maps=maps,
-    terms=("parameter", "mixed precision", "optimizer states", "KV cache"),
+    terms=(
+        "parameter",
+        "fp32 and bf16",
+        "mixed precision",
+        "master weights",
+        "quantisation",
+        "optimizer states",
+        "KV cache",
+    ),
 )

@@ -172,5 +172,5 @@ LESSON = Lesson(
     links=links,
     maps=maps,
     map_title="All ways side by side",
-    terms=("LoRA", "optimizer states", "activations", "gradient checkpointing"),
+    terms=("LoRA", "QLoRA", "quantisation", "optimizer states", "activations", "gradient checkpointing"),
 )
