@@ -12,7 +12,7 @@ from memcalc.scenario import SERVERS, LoraSettings, Scenario
 FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
 
-UNADAPTED = ("falcon_h1", "mamba", "mamba2")
+UNADAPTED = ("falcon_h1", "mamba", "mamba2", "nemotron_h")
 """Families whose out_proj PEFT does not adapt [0.21 tuners/tuners_utils.py, _check_lora_target_modules_mamba]."""
 
 
@@ -22,6 +22,8 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
         return
     if scenario.task == "train" and scenario.training.lora is not None:
         _check_adapters(scenario.training.lora, spec.family)
+    if spec.family == "zamba2":
+        _check_zamba2(scenario)
     inference = scenario.inference
     if inference.runtime in SERVERS:
         raise ScenarioError(
@@ -35,7 +37,7 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
         )
     if spec.family == "rwkv" and scenario.task == "infer":
         _check_rwkv(scenario)
-    if inference.kv_cache == "static" and spec.family == "falcon_h1":
+    if inference.kv_cache == "static" and spec.family in ("falcon_h1", "zamba2"):
         raise ScenarioError(
             "transformers' static cache has no layer that keeps both tokens and states", "inference.kv_cache", ["same"]
         )
@@ -62,6 +64,21 @@ def _check_adapters(lora: LoraSettings, family: str) -> None:
                 "training.lora.targets",
                 [name for name in program.linear_names if name not in (*refused, *unused)],
             )
+
+
+def _check_zamba2(scenario: Scenario) -> None:
+    """What would take the blocks that several layers share apart, or run one checkpoint within another."""
+    training = scenario.training
+    if scenario.task == "infer" and scenario.inference.weights != SAME:
+        raise ScenarioError("quantised blocks that layers share have no program yet", "inference.weights", [SAME])
+    if scenario.task == "train" and training.method != "full":
+        raise ScenarioError("adapters on blocks that layers share have no program yet", "training.method", ["full"])
+    if scenario.task == "train" and training.checkpointing != "none":
+        raise ScenarioError(
+            "zamba2's layers are checkpoints within checkpoints, which have no program yet",
+            "training.checkpointing",
+            ["none"],
+        )
 
 
 def _check_rwkv(scenario: Scenario) -> None:

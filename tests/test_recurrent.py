@@ -91,6 +91,72 @@ def test_bamba_and_granite_4_keep_states_in_nine_layers_of_ten() -> None:
         assert found.runtime["kv_bytes_per_token"] == tokens * 2 * 128 * 2
 
 
+def test_lfm2_keeps_the_last_inputs_of_its_convolutions() -> None:
+    """1.2B: 10 of 16 blocks keep 3 inputs of 2,048 channels in bf16; 6 attend, with 8 heads of 64."""
+    found = run("LFM2-1.2B")
+    assert found.runtime is not None
+    assert found.runtime["state_bytes_per_sequence"] == 10 * 2048 * 3 * 2
+    assert found.runtime["kv_bytes_per_token"] == 6 * 2 * 8 * 64 * 2
+
+
+NEMOTRON_H = {
+    "architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h", "vocab_size": 512, "hidden_size": 64,
+    "intermediate_size": 128, "hybrid_override_pattern": "M-M*-", "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 32, "mamba_num_heads": 8, "mamba_head_dim": 16, "n_groups": 2, "ssm_state_size": 24, "chunk_size": 16,
+}  # fmt: skip
+
+
+def test_a_layer_of_nemotron_h_does_one_thing() -> None:
+    """Two mixers of 8 heads of 16 × 24 and (128 + 2 · 2 · 24) channels, one attention with 2 key heads of 32."""
+    found = memcalc.estimate({"model": {"config": NEMOTRON_H}, "inference": {"prompt_tokens": 64, "new_tokens": 9}})
+    assert found.runtime is not None
+    assert found.runtime["state_bytes_per_sequence"] == 2 * ((128 + 96) * 4 * 2 + 8 * 16 * 24 * 4)
+    assert found.runtime["kv_bytes_per_token"] == 2 * 2 * 32 * 2
+
+
+ZAMBA2 = {
+    "architectures": ["Zamba2ForCausalLM"], "model_type": "zamba2", "vocab_size": 512, "hidden_size": 64,
+    "intermediate_size": 128, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid", "hybrid"],
+    "num_attention_heads": 4, "n_mamba_heads": 8, "mamba_d_state": 24, "num_mem_blocks": 2, "adapter_rank": 8,
+}  # fmt: skip
+
+
+def test_shared_blocks_are_counted_once_and_cached_for_every_layer_that_hears_them() -> None:
+    """Three layers hear two blocks (their width doubled: 4 heads of 32); five mixers of 8 heads of 16 × 24."""
+    found = memcalc.estimate({"model": {"config": ZAMBA2}, "inference": {"prompt_tokens": 64, "new_tokens": 9}})
+    assert found.runtime is not None
+    assert found.runtime["state_bytes_per_sequence"] == 5 * ((128 + 48) * 4 * 2 + 8 * 16 * 24 * 4)
+    assert found.runtime["kv_bytes_per_token"] == 3 * 2 * 4 * 32 * 2
+    attention = 3 * 128 * 128 + 128 * 64
+    block = attention + 64 * 256 + 128 * 64 + 128 + 64  # feed-forward and two norms
+    adapters, linears = 3 * (64 * 8 + 8 * 256), 3 * 64 * 64
+    mixer = 64 * (128 + 176 + 8) + 176 * 4 + 176 + 3 * 8 + 128 + 128 * 64 + 64
+    assert found.parameters["total"] == 512 * 64 + 2 * block + adapters + linears + 5 * mixer + 64
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"inference": {"weights": "nf4"}}, "inference.weights"),
+        ({"inference": {"kv_cache": "static"}}, "inference.kv_cache"),
+        ({"task": "train", "training": {"checkpointing": "full"}}, "training.checkpointing"),
+        ({"task": "train", "training": {"method": "lora", "lora": {"targets": ["q_proj"]}}}, "training.method"),
+    ],
+)
+def test_what_zamba2_refuses(more: dict[str, Any], field: str) -> None:
+    with pytest.raises(memcalc.ScenarioError) as caught:
+        memcalc.estimate({"model": {"config": ZAMBA2}, **more})
+    assert caught.value.field == field
+    assert caught.value.choices
+
+
+def test_experts_of_nemotron_h_are_refused_by_name() -> None:
+    config = NEMOTRON_H | {"hybrid_override_pattern": "MEM*E"}
+    with pytest.raises(memcalc.ModelError, match="layers of experts have no program") as caught:
+        memcalc.estimate({"model": {"config": config}})
+    assert caught.value.field == "model.config.hybrid_override_pattern"
+
+
 def test_mamba_in_training_keeps_every_token_s_state() -> None:
     """24 layers of 1,536 channels: for every value of a token's state its transition, its input and itself in fp32, and
     the copy in bf16 that is read; what is kept once a channel is a fifth of that at most."""

@@ -155,3 +155,39 @@ train("mamba-biases", MODELS["mamba-biases"], SELECTIVE_STEPS[:3])
 train("falcon-mamba", MODELS["falcon-mamba"], SELECTIVE_STEPS)
 train("jamba", MODELS["jamba"], [one for one in SELECTIVE_STEPS if one[0] == "bf16"])
 train("jamba-dense", MODELS["jamba-dense"], SELECTIVE_STEPS[:5] + SELECTIVE_STEPS[9:])
+
+LFM2: Config = {
+    "architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "vocab_size": 1999, "hidden_size": 96,
+    "intermediate_size": 200, "block_multiple_of": 16, "num_hidden_layers": 9, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "full_attn_idxs": [2, 5, 8], "conv_L_cache": 3, "max_position_embeddings": 4096,
+}  # fmt: skip
+NEMOTRON_H: Config = {
+    "architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h", "vocab_size": 1999, "hidden_size": 96,
+    "intermediate_size": 160, "hybrid_override_pattern": "M-M-M*-M-M*-M-", "num_attention_heads": 6,
+    "num_key_value_heads": 2, "head_dim": 32, "mamba_num_heads": 12, "mamba_head_dim": 16, "n_groups": 3,
+    "ssm_state_size": 24, "chunk_size": 32, "max_position_embeddings": 4096,
+}  # fmt: skip
+PLAIN_STEPS = [one for one in HYBRID_STEPS if "lora" not in one[4].values()]
+train("lfm2", LFM2, [*PLAIN_STEPS, ("bf16", 2, 140, {}, {"method": "lora", "lora": {"targets": "all-linear"}})])
+generate("lfm2", LFM2, RUNS)
+OWN_FFN = LFM2 | {"block_auto_adjust_ff_dim": False, "conv_bias": True, "tie_embedding": False, "conv_L_cache": 4}
+train("lfm2-biases", OWN_FFN, PLAIN_STEPS[:3])
+generate("lfm2-biases", OWN_FFN, RUNS[:3])
+train("nemotron-h", NEMOTRON_H, [*PLAIN_STEPS, ("bf16", 2, 140, {}, LORA)])
+generate("nemotron-h", NEMOTRON_H, RUNS)
+
+ZAMBA2: Config = {
+    "architectures": ["Zamba2ForCausalLM"], "model_type": "zamba2", "vocab_size": 1999, "hidden_size": 96,
+    "intermediate_size": 160, "layers_block_type": ["linear_attention", "hybrid"] * 4 + ["linear_attention"],
+    "num_attention_heads": 6, "n_mamba_heads": 12, "mamba_ngroups": 2, "mamba_d_state": 24, "chunk_size": 32,
+    "num_mem_blocks": 2, "adapter_rank": 8, "use_mem_rope": True, "use_shared_attention_adapter": True,
+    "num_hidden_layers": 9, "max_position_embeddings": 4096,
+}  # fmt: skip
+ZAMBA2_STEPS = [one for one in PLAIN_STEPS if "checkpointing" not in one[4]]
+train("zamba2", ZAMBA2, ZAMBA2_STEPS)
+generate("zamba2", ZAMBA2, RUNS)
+LONE = ZAMBA2 | {
+    "num_mem_blocks": 1, "use_mem_rope": False, "use_shared_attention_adapter": False, "add_bias_linear": True,
+}  # fmt: skip
+train("zamba2-lone", LONE, ZAMBA2_STEPS[:3])
+generate("zamba2-lone", LONE, RUNS[:3])

@@ -106,8 +106,9 @@ class Mamba2(Mamba):
         return mixed(index, self.spec, one, hidden, run)
 
 
-def mixed(index: int, spec: Mixed, one: SsdMixer, hidden: Tensor, run: Run) -> Tensor:
-    """Mamba-2's mixer on normed hidden states (batch, length, hidden)."""
+def mixed(index: int, spec: Mixed, one: SsdMixer, hidden: Tensor, run: Run, act: str | None = None) -> Tensor:
+    """Mamba-2's mixer on normed hidden states (batch, length, hidden). ``act``: of its convolution, if that is not the
+    model's own."""
     tape, fmt, ssd = hidden.tape, hidden.format, spec.ssd
     b, s = run.batch, run.length
     decoding = run.cache is not None and (index, "recurrent") in run.cache.states
@@ -118,7 +119,7 @@ def mixed(index: int, spec: Mixed, one: SsdMixer, hidden: Tensor, run: Run) -> T
     conv, recurrent = ssd_states(ssd, spec.channels, spec.kernel)
     gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
     channels = channels.view(b, spec.channels, s)
-    channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, spec.activation)
+    channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, act or spec.activation)
     channels = channels.view(b, s, spec.channels)
     if masked(run, tape):
         channels = scan.times_mask(channels, run.padding)

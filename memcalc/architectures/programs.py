@@ -26,6 +26,7 @@ from memcalc.architectures.gptj import GptJ
 from memcalc.architectures.granite import Granite
 from memcalc.architectures.granite_moe import GraniteMoe
 from memcalc.architectures.jamba import Jamba
+from memcalc.architectures.lfm2 import Lfm2
 from memcalc.architectures.llama import Llama
 from memcalc.architectures.llama4 import Llama4
 from memcalc.architectures.mamba import Mamba
@@ -34,6 +35,7 @@ from memcalc.architectures.ministral import Ministral, Ministral3
 from memcalc.architectures.moe import Mixtral, Olmoe, Qwen3Moe
 from memcalc.architectures.mpt import Mpt
 from memcalc.architectures.nemotron import Arcee, Nemotron
+from memcalc.architectures.nemotron_h import NemotronH
 from memcalc.architectures.olmo import Olmo, Olmo2, Olmo3
 from memcalc.architectures.opt import Opt
 from memcalc.architectures.phi import Phi
@@ -52,6 +54,7 @@ from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
 from memcalc.architectures.vit import TimmViT, ViT
 from memcalc.architectures.vit_torchvision import TorchvisionViT
 from memcalc.architectures.whisper import Whisper
+from memcalc.architectures.zamba2 import Zamba2
 
 PROGRAMS: dict[str, type[Program]] = {
     "gpt2": Gpt2,
@@ -116,10 +119,13 @@ PROGRAMS: dict[str, type[Program]] = {
     "timm_vit": TimmViT,
     "torchvision_vit": TorchvisionViT,
     "bamba": Bamba,
+    "lfm2": Lfm2,
+    "nemotron_h": NemotronH,
     "granitemoehybrid": Granite4,
     "rwkv": Rwkv,
     "falcon_h1": FalconH1,
     "t5": T5,
     "bart": Bart,
     "whisper": Whisper,
+    "zamba2": Zamba2,
 }

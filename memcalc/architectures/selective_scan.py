@@ -49,10 +49,11 @@ def scan_states(scan: Scan) -> tuple[State, State]:
 
 
 def convolved(
-    index: int, x: Tensor, weight: Parameter, bias: Parameter | None, run: Run, state: State, act: str
+    index: int, x: Tensor, weight: Parameter, bias: Parameter | None, run: Run, state: State, act: str | None = None
 ) -> Tensor:
-    """The causal convolution of x (batch, channels, length) along the length and its activation; the cache keeps the
-    last inputs as ``state`` (channels, taps). CUDA's kernel may copy its turned input first, which no trace sees."""
+    """The causal convolution of x (batch, channels, length) along the length, and its activation if it has one; the
+    cache keeps the last inputs as ``state`` (channels, taps). CUDA's kernel may copy its turned input first, which no
+    trace sees."""
     channels, kernel = state.shape
     tape, b, length = x.tape, run.batch, run.length
     window = None
@@ -66,7 +67,7 @@ def convolved(
             window = fresh(tape, (b, channels, (length < kernel) * kernel), x.format, "pad (convolution)")
             x = x.view(b, channels, at_least(length, kernel))
         out = scan.causal_convolution(x, weight, bias)
-    activated = ops.to(activation(act, out), x.format)
+    activated = ops.to(activation(act, out) if act else out, x.format)
     del out, window
     if run.cache is None:
         return activated

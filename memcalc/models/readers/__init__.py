@@ -21,6 +21,7 @@ from memcalc.models.readers import (
     gptj,
     granite,
     jamba,
+    lfm2,
     llama,
     llama4,
     mamba,
@@ -28,6 +29,7 @@ from memcalc.models.readers import (
     moe,
     mpt,
     nemotron,
+    nemotron_h,
     olmo,
     opt,
     phi,
@@ -41,10 +43,14 @@ from memcalc.models.readers import (
     t5,
     variants,
     vit,
+    zamba2,
 )
 
 FAMILIES: dict[str, Family] = {
     **bamba.FAMILIES,
+    **zamba2.FAMILIES,
+    **lfm2.FAMILIES,
+    **nemotron_h.FAMILIES,
     **gpt2.FAMILIES,
     **llama.FAMILIES,
     **llama4.FAMILIES,
