@@ -30,15 +30,18 @@ _OF_DECODERS = frozenset(("image_size", "target_len"))
 _WRITING = ("inference.runtime", "inference.new_tokens", "inference.kv_cache", "inference.beams", "inference.logits")
 
 
+_LOSSES = ("training.loss", "training.liger")
+
+
 def idle(spec: ModelSpec) -> frozenset[str]:
     """The fields of a scenario that decide nothing for a kind of model, or that it has no choice in."""
     if spec.sees:
         lengths = ("seq_len", "target_len", "attention_mask", "inference.prompt_tokens", "inference.weights")
-        return frozenset((*_WRITING, *lengths))
+        return frozenset((*_WRITING, *_LOSSES, *lengths))
     if isinstance(spec, Seq2SeqSpec):
         fixed = ("seq_len", "attention_mask", "inference.prompt_tokens") if spec.sources else ()
-        return frozenset(("image_size", "inference.kv_cache", "inference.logits", *fixed))
-    return _OF_DECODERS if spec.generates else _OF_DECODERS.union(_WRITING)
+        return frozenset(("image_size", "inference.kv_cache", "inference.logits", *_LOSSES, *fixed))
+    return _OF_DECODERS if spec.generates else _OF_DECODERS.union(_WRITING, _LOSSES)
 
 
 def idle_in(scenario: Mapping[str, Any]) -> frozenset[str]:

@@ -108,7 +108,7 @@ def test_only_what_a_kind_has_is_offered() -> None:
         scenario: dict[str, Any] = {"model": MODELS[model], "task": task}
         if task == "infer" and not own_models.writes(MODELS[model]):
             scenario["inference"] = {"runtime": "forward"}
-        return {one.key for one in settings if one.when(scenario)}
+        return {one.key for one in settings if one.applies(scenario)}
 
     def swept(model: str, task: str) -> set[str]:
         return {one.path for one in axes.axes({"model": MODELS[model], "task": task}).values()}
@@ -117,6 +117,8 @@ def test_only_what_a_kind_has_is_offered() -> None:
         return {one.path for one in possible({"model": MODELS[model], "task": task})}
 
     assert {"runtime", "new", "seq", "weights"} <= offered("Translator", "infer")
+    assert offered("Translator", "infer").isdisjoint({"cache", "paged", "cells"})
+    assert offered("Translator", "train").isdisjoint({"loss", "liger"})
     assert offered("Reader", "infer").isdisjoint({"runtime", "new", "cache", "beams", "logits", "stored"})
     assert {"seq", "weights", "mask"} <= offered("Reader", "infer")
     assert offered("Looker", "infer").isdisjoint({"runtime", "new", "seq", "mask", "weights", "stored", "cache"})

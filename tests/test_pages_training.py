@@ -57,7 +57,7 @@ def test_the_page_answers_at_once_with_a_line_below_every_control() -> None:
     assert not test.exception
     assert not test.warning
     assert "Training needs" in verdict(test)
-    drawn = [one for one in training_settings.ALL if one.supported() and one.when({})]
+    drawn = [one for one in training_settings.ALL if one.supported() and one.applies({})]
     assert len(htmls(test, '<p class="mc-line')) == len(drawn)
     assert len(drawn) >= 12
 
@@ -87,7 +87,7 @@ def test_every_switch_on(key: str) -> None:
     if not setting.supported():
         pytest.skip("the core does not know it yet")
     query = {**SMALL, key: "true"}
-    if not setting.when({}):
+    if not setting.applies({}):
         query |= {"method": "LoRA", "precision": "bf16-master", "optimizer": "rmsprop"}
     test = page(**query)
     assert not test.exception
@@ -196,7 +196,7 @@ def test_many_gpus_are_offered_and_the_answer_is_for_each_of_them() -> None:
     assert not test.exception
     assert "on each of 8 cards" in verdict(test)
     assert set(named("strategy").values()) == {"ddp", "zero1", "zero2", "zero3", "fsdp2"}
-    shown = {one.key for one in training_settings.ALL if one.when({"parallel": {"data": 8, "strategy": "zero2"}})}
+    shown = {one.key for one in training_settings.ALL if one.applies({"parallel": {"data": 8, "strategy": "zero2"}})}
     assert {"cards", "strategy", "away", "buckets", "overlap"} <= shown
     assert not {"away3", "awayfsdp", "bucketview", "whole"} & shown
 
@@ -204,7 +204,7 @@ def test_many_gpus_are_offered_and_the_answer_is_for_each_of_them() -> None:
 def test_one_card_shows_no_setting_of_many() -> None:
     test = page(**SMALL)
     assert "cards" not in verdict(test)
-    shown = {one.key for one in training_settings.ALL if one.when({})}
+    shown = {one.key for one in training_settings.ALL if one.applies({})}
     assert not {"strategy", "away", "bucketview", "buckets"} & shown
 
 

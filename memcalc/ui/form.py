@@ -10,25 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from memcalc.kinds import idle_in
 from memcalc.scenario.choices import accepted, known_values
 from memcalc.scenario.paths import Json, get, put
-from memcalc.ui import own_models
 
-__all__ = [
-    "FOLDED",
-    "Json",
-    "Setting",
-    "accepted",
-    "counts_tokens",
-    "fill",
-    "generates",
-    "get",
-    "has_length",
-    "known_values",
-    "put",
-    "set_in",
-    "two_sided",
-]
+__all__ = ["FOLDED", "Json", "Setting", "accepted", "fill", "get", "known_values", "put", "set_in"]
 
 
 def _always(_scenario: Json) -> bool:
@@ -90,6 +76,10 @@ class Setting:
         known = known_values(self.path)
         return tuple(one for one in (self.only or known) if one in known) or (self.usual,)
 
+    def applies(self, scenario: Json) -> bool:
+        """Whether it means anything for a scenario: for its model's kind, and beside the other settings."""
+        return self.path not in idle_in(scenario) and self.when(scenario)
+
     def supported(self) -> bool:
         """Whether the core knows more than one value."""
         if self.kind == "ladder":
@@ -101,27 +91,6 @@ class Setting:
         if self.kind == "switch":
             return ["true", "false"]
         return [self.name(value) for value in self.values()]
-
-
-def generates(scenario: Json) -> bool:
-    """Whether the scenario's model writes text."""
-    return own_models.writes(scenario.get("model"))
-
-
-def counts_tokens(scenario: Json) -> bool:
-    """Whether tokens mean anything to the scenario's model: not to one that looks at pictures."""
-    return not own_models.sees(scenario.get("model"))
-
-
-def two_sided(scenario: Json) -> bool:
-    """Whether the scenario's model has an encoder and a decoder, each with a length of its own."""
-    return own_models.two_sided(scenario.get("model"))
-
-
-def has_length(scenario: Json) -> bool:
-    """Whether a length in tokens means anything to what the scenario's model reads: not to pictures, nor to an encoder
-    of fixed length."""
-    return counts_tokens(scenario) and not own_models.positions(scenario.get("model"))
 
 
 FOLDED = frozenset({"More memory savers", "Many GPUs", "Details of the step"})
@@ -142,7 +111,7 @@ def fill(scenario: Json, settings: tuple[Setting, ...], states: Mapping[str, Any
     """The scenario with every setting that applies. Usual values that it does not carry yet are left out, so that
     pins stay short."""
     for setting in settings:
-        if setting.key in states and not setting.carried and setting.when(scenario) and setting.supported():
+        if setting.key in states and not setting.carried and setting.applies(scenario) and setting.supported():
             value = setting.value(states[setting.key])
             if value != setting.usual or setting.said or get(scenario, setting.path) is not None:
                 scenario = put(scenario, setting.path, value)

@@ -70,7 +70,7 @@ class Form:
             st.markdown(f"**{title}**")
         with _fold(title, settings) if folded else st.container(gap="medium", key=f"group-{settings[0].key}"):
             for setting in settings:
-                if setting.supported() and setting.when(scenario_of(self.states)):
+                if setting.supported() and setting.applies(scenario_of(self.states)):
                     place = st.container(gap="xxsmall")  # its lines follow in it, once there is an answer
                     with place:
                         self.states[setting.key] = draw(setting)
@@ -109,7 +109,7 @@ class Form:
         if error is not None:
             key = next((one.key for one, _ in self.lines if _concerns(one.path, error.field)), "model")
             said.append((key, error.message))
-        redraw.outside((said, [one.key for one in self.settings if one.supported() and one.when(scenario)]))
+        redraw.outside((said, [one.key for one in self.settings if one.supported() and one.applies(scenario)]))
         if not redraw.alone():
             places = {**self.places, **{setting.key: place for setting, place in self.lines}}
             for key, message in said:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcalc.ui import options, own_models
-from memcalc.ui.form import Json, Setting, counts_tokens, generates, get, has_length, two_sided
+from memcalc.ui.form import Json, Setting, get
 from memcalc.ui.parallel_settings import SPLITS
 from memcalc.ui.training_settings import ATTENTION_LINES
 
@@ -52,10 +52,6 @@ def _torch(scenario: Json) -> bool:
     return _runtime(scenario) not in (*SERVERS, *GGUF)
 
 
-def _masked(scenario: Json) -> bool:
-    return _torch(scenario) and has_length(scenario)
-
-
 def _pages(scenario: Json) -> bool:
     return _runtime(scenario) in SERVERS
 
@@ -70,33 +66,27 @@ def _published(scenario: Json) -> bool:
 
 
 def _other_weights(scenario: Json) -> bool:
-    return not _reads_gguf(scenario) and not _published(scenario) and counts_tokens(scenario)
+    return not _reads_gguf(scenario) and not _published(scenario)
 
 
 def _stored_weights(scenario: Json) -> bool:
     return not _reads_gguf(scenario) and _published(scenario)
 
 
-def _passes_target(scenario: Json) -> bool:
-    return two_sided(scenario) and not _writes(scenario)
-
-
-def _decodes(scenario: Json) -> bool:
-    """Generation by a decoder alone: beside an encoder, caches have the model's format and logits are the last's."""
-    return _generates(scenario) and not two_sided(scenario)
+def _passes(scenario: Json) -> bool:
+    return not _writes(scenario)
 
 
 LOAD = (
     Setting("runtime", "Runtime", "inference.runtime", "choice", "transformers",
-            "What runs the model: it decides how cache and working memory are taken.", lines=RUNTIMES, compared=(),
-            when=generates),
+            "What runs the model: it decides how cache and working memory are taken.", lines=RUNTIMES, compared=()),
     Setting("batch", "Sequences at once", "batch", "ladder", 1,
             "How many conversations or documents are answered together.", options.BATCHES),
     Setting("seq", "Prompt tokens", "inference.prompt_tokens", "ladder", 2048,
             "How many tokens each sequence starts with; beside an encoder, how many it reads.", options.LENGTHS,
-            carried=True, when=has_length),
+            carried=True),
     Setting("target", "Tokens the decoder reads", "target_len", "ladder", 128,
-            "One pass takes what the decoder has written so far as well.", options.TARGETS, when=_passes_target),
+            "One pass takes what the decoder has written so far as well.", options.TARGETS, when=_passes),
     Setting("new", "New tokens", "inference.new_tokens", "ladder", 128,
             "How many tokens the model writes after the prompt; each adds to the KV cache.", options.NEW_TOKENS,
             when=_writes),
@@ -109,7 +99,7 @@ LOAD = (
     Setting("beams", "Beams", "inference.beams", "ladder", 1, "How many candidates are followed for each sequence.",
             BEAMS, when=_generates),
     Setting("mask", "Padding mask", "attention_mask", "switch", "none",
-            "Prompts of unequal length are padded, and a mask says so.", wish="padded", when=_masked),
+            "Prompts of unequal length are padded, and a mask says so.", wish="padded", when=_torch),
 )  # fmt: skip
 NUMBERS = (
     Setting("infer", "Precision", "precision", "choice", "bf16", "What the model computes in.",
@@ -125,7 +115,7 @@ NUMBERS = (
             shown={one: one.removeprefix("gguf:") for one in FILES}, only=FILES, when=_reads_gguf, said=True,
             compared=("gguf:Q8_0", "gguf:Q6_K", "gguf:Q5_K_M", "gguf:Q4_K_M", "gguf:Q3_K_M", "gguf:Q2_K")),
     Setting("cache", "KV cache", "inference.kv_cache", "choice", "same", "How the cache is stored.",
-            shown={"same": "as the precision"}, only=("same", "fp8", "int8", "int4", "static"), when=_decodes),
+            shown={"same": "as the precision"}, only=("same", "fp8", "int8", "int4", "static"), when=_generates),
     Setting("paged", "KV cache", "inference.kv_cache", "choice", "same", "How the cache is stored.",
             shown={"same": "as the precision"}, only=("same", "fp8"), when=_pages),
     Setting("cells", "KV cache", "inference.kv_cache", "choice", "same", "How keys and values are stored.",
@@ -139,7 +129,7 @@ RUNTIME = (
     Setting("plain", "Without flash attention", "inference.flash_attention", "switch", True,
             "llama.cpp then needs room for the scores of all heads.", wish=False, when=_reads_gguf),
     Setting("logits", "Logits of every prompt token", "inference.logits", "switch", "last",
-            "Scores over the whole vocabulary for each token, not only for the last.", wish="all", when=_decodes),
+            "Scores over the whole vocabulary for each token, not only for the last.", wish="all", when=_generates),
 )  # fmt: skip
 
 GROUPS = {"Load": LOAD, "Numbers": NUMBERS, "Computation": RUNTIME}

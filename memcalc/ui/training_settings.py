@@ -7,7 +7,7 @@ from typing import Any
 from memcalc.scenario import OPTIMIZER_OPTIONS
 from memcalc.training.optimizers import IMPLEMENTATIONS
 from memcalc.ui import options, parallel_settings
-from memcalc.ui.form import Json, Setting, generates, get, has_length, known_values, two_sided
+from memcalc.ui.form import Json, Setting, get, known_values
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 ACCUMULATION = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -56,15 +56,13 @@ def _named(path: str, known: dict[str, str]) -> dict[str, str]:
 DATA = (
     Setting("batch", "Sequences at once (micro-batch)", "batch", "ladder", 1, options.HELP["batch"], options.BATCHES),
     Setting("seq", "Tokens per sequence", "seq_len", "ladder", 2048,
-            "The length of each training sequence.", options.LENGTHS, carried=True, when=has_length),
+            "The length of each training sequence.", options.LENGTHS, carried=True),
     Setting("target", "Tokens the decoder writes", "target_len", "ladder", 128,
-            "The length of what the model learns to write from each sequence that its encoder reads.", options.TARGETS,
-            when=two_sided),
+            "The length of what the model learns to write from each sequence that its encoder reads.", options.TARGETS),
     Setting("accumulate", "Micro-batches per step", "training.grad_accumulation", "ladder", 1,
             "Gradients of several micro-batches are added up before one step.", ACCUMULATION),
     Setting("mask", "Padding mask", "attention_mask", "switch", "none",
-            "Sequences of unequal length are padded, and a mask says so; some kernels cannot take one.", wish="padded",
-            when=has_length),
+            "Sequences of unequal length are padded, and a mask says so; some kernels cannot take one.", wish="padded"),
 )  # fmt: skip
 TRAINED = (
     Setting("method", "What is trained", "training.method", "few", "full", options.HELP["method"],
@@ -95,9 +93,9 @@ SAVERS = (
     Setting("attention", "Attention kernel", "attention", "choice", "sdpa",
             "A wish: where it cannot run, the next one is taken, and said.", lines=ATTENTION_LINES),
     Setting("loss", "Fused loss", "training.loss", "switch", "standard",
-            "Logits are never written out as a whole.", wish="fused", when=generates),
+            "Logits are never written out as a whole.", wish="fused"),
     Setting("liger", "Liger kernels", "training.liger", "switch", False,
-            "Fused norms, rotations, activations and loss.", when=generates),
+            "Fused norms, rotations, activations and loss."),
     Setting("offload", "Activations in main memory", "training.activation_offload", "switch", False,
             "What is kept for the backward pass waits in the computer's own memory."),
 )  # fmt: skip
