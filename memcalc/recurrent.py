@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from memcalc.architectures.mamba import MambaSpec
 from memcalc.architectures.programs import PROGRAMS
+from memcalc.architectures.rwkv import RwkvSpec
 from memcalc.architectures.spec import ModelSpec
+from memcalc.architectures.ssd import Ssd
 from memcalc.errors import ScenarioError
+from memcalc.formats import Format
 from memcalc.quantisation import SAME
 from memcalc.scenario import SERVERS, LoraSettings, Scenario
+from memcalc.units import binary
 
 FORMATS = ("same", "static")
 """Caches of transformers that take recurrent layers [5.23 cache_utils.py: DynamicCache and StaticCache]."""
@@ -92,22 +96,60 @@ def _check_rwkv(scenario: Scenario) -> None:
         )
 
 
-def notes(spec: ModelSpec, task: str) -> list[str]:
-    """What an estimate of such a model has to say."""
+def kernels_keep(spec: ModelSpec, tokens: int, size: int) -> int | None:
+    """Bytes that the fused kernels would keep for backward of all recurrent layers, for ``tokens`` of values of
+    ``size`` bytes; None where it was not read in their source.
+
+    mamba-ssm 2 keeps a mixer's projection, the scan's result and a number for each group of the norm [ops/triton/
+    ssd_combined.py, MambaSplitConv1dScanCombinedFn]; RWKV's kernel keys, values and its result [transformers 5.23
+    models/rwkv/modeling_rwkv.py, RwkvLinearAttention].
+
+    >>> from memcalc.models import catalogue
+    >>> kernels_keep(catalogue.describe("Mamba-Codestral-7B-v0.1").spec, 1, 2)  # 64 · ((18560 + 8192) · 2 + 8 · 4)
+    3426304
+    """
+    layers = sum(bool(spec.states(layer)) for layer in range(spec.layers))
+    if isinstance(spec, RwkvSpec):
+        return layers * tokens * 3 * spec.inner * size
+    one = getattr(spec, "ssd", None)
+    if not isinstance(one, Ssd):
+        return None
+    projected = 2 * one.inner + one.projections + one.heads
+    return layers * tokens * ((projected + one.inner) * size + one.groups * Format.FP32.size)
+
+
+def training_notes(spec: ModelSpec, tokens: int, size: int) -> list[str]:
+    """What an estimate of training such a model has to say; ``tokens`` of a micro-batch, ``size``: bytes of a value."""
+    found = notes(spec)
+    kept = kernels_keep(spec, tokens, size) if spec.recurrent else None
+    if kept is not None:
+        found.append(
+            f"fused kernels would keep {binary(kept)} of all recurrent layers for backward, where autograd keeps what "
+            "the code above computes; the range does not include them"
+        )
+    return found
+
+
+def generation_notes(spec: ModelSpec) -> list[str]:
+    """What an estimate of generating text with such a model has to say."""
+    if spec.family != "rwkv":
+        return notes(spec)
+    return [
+        *notes(spec),
+        "RWKV: transformers 5.23 takes the sequences of a batch for tokens when it generates for several at once, "
+        "batch × batch in each layer: the memory is that of its code",
+    ]
+
+
+def notes(spec: ModelSpec) -> list[str]:
+    """What any estimate of such a model has to say."""
     if not spec.recurrent:
         return []
     if spec.family == "rwkv":
-        found = [
+        return [
             "RWKV: transformers' own loop over the tokens, as where the packages kernels and ninja are not installed; "
-            "the kernel that they would fetch keeps two tensors of the layer's size and its result, and nothing for a "
-            "token alone"
+            "the kernel that they would fetch needs far less"
         ]
-        if task == "infer":
-            found.append(
-                "RWKV: transformers 5.23 takes the sequences of a batch for tokens when it generates for several at "
-                "once, batch × batch in each layer: the memory is that of its code"
-            )
-        return found
     return [
         "recurrent layers: transformers' own code without the kernels of mamba-ssm, causal-conv1d or "
         "flash-linear-attention, which need far less for a long prompt; what they keep for a sequence does not grow"

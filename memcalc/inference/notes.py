@@ -12,7 +12,7 @@ from memcalc.inference.two_sided import cache_report
 from memcalc.quantisation import scheme_for
 from memcalc.quantisation.scheme import Scheme
 from memcalc.question import Question
-from memcalc.recurrent import notes as recurrent_notes
+from memcalc.recurrent import generation_notes
 from memcalc.training.standing import weight_bytes
 
 
@@ -20,7 +20,7 @@ def inference_notes(question: Question) -> list[str]:
     """The assumptions behind the settings of inference, each a sentence."""
     inference = question.scenario.inference
     scheme = scheme_for(inference.weights)
-    notes = recurrent_notes(question.model.spec, "infer")
+    notes = generation_notes(question.model.spec)
     if scheme is not None:
         stored = question.model.published
         own = stored if stored is not None and stored.weights == inference.weights else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memcalc.architectures.program import Program
-from memcalc.recurrent import notes as recurrent_notes
+from memcalc.recurrent import training_notes as recurrent_notes
 from memcalc.scenario import Scenario, Training
 from memcalc.tensors.tape import Size
 from memcalc.training.optimizers.eight_bit import managed_bytes
@@ -49,7 +49,9 @@ def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
 def training_notes(question: Question, program: Program) -> list[str]:
     """The assumptions behind the training settings, each a sentence."""
     settings = question.scenario.training
-    notes = recurrent_notes(question.model.spec, "train")
+    tokens = question.scenario.batch * (question.scenario.seq_len or 1)
+    compute = question.precision.autocast or question.precision.weights
+    notes = recurrent_notes(question.model.spec, tokens, compute.size)
     if question.precision.master:
         notes.append(
             "master weights: the 16-bit gradients are cast to fp32 for the step, all at once"
