@@ -144,7 +144,7 @@ def spread(question: Question, peak: Size) -> tuple[Size, Size]:
     """The tensors' own (low, high): exact for a described model; for one known by size only, the extremes of
     deeper and flatter shapes."""
     if question.model.method != "generic":
-        return widened(question.scenario, peak)
+        return widened(question.scenario, peak, question.model.spec.family)
     parameters = int(question.scenario.model["parameters"])
     others = [highest(laid_out(question, question.program(spec))) for spec in generic.alternatives(parameters)]
     return min(peak, *others), max(peak, *others)

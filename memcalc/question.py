@@ -29,6 +29,7 @@ from memcalc.stages import Stage
 from memcalc.tensors.ops import AttentionCall, chosen_kernel
 from memcalc.tensors.ops.quantised import scratch_bytes
 from memcalc.tensors.tape import Size, Tape
+from memcalc.training.notes import LIGER_READ, LIGER_TRACED
 from memcalc.training.precision import INFERENCE, Precision
 from memcalc.training.standing import Standing, weight_bytes
 from memcalc.training.step import micro_batches, stages
@@ -162,7 +163,7 @@ class Question:
         )
         if training:
             tape = Tape(one_sequence, one_token)
-            tape.liger = scenario.training.liger
+            tape.liger = scenario.training.liger and program.spec.family in LIGER_TRACED + LIGER_READ
             tape.offload = scenario.training.activation_offload
             tape.selective = scenario.training.checkpointing == "selective-ops"
             tape.watch = strategy.watch(scenario.parallel, scenario.precision, scenario.training, program)

@@ -311,7 +311,7 @@ def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list
 def _spread(question: Question, values: Mapping[str, list[int]], tensors: Grid) -> tuple[Grid, Grid]:
     """The tensors' own (low, high) over the grid, as ``estimate.spread`` has them at a point."""
     if question.model.method != "generic":
-        return widened(question.scenario, tensors)
+        return widened(question.scenario, tensors, question.model.spec.family)
     low, high = tensors, tensors
     for spec in generic.alternatives(int(question.scenario.model["parameters"])):
         other = _grid(question, values, tensors.shape, spec)

@@ -133,7 +133,27 @@ def test_fused_loss_holds_one_chunk_of_logits() -> None:
     # The standard loss peaks with three fp32 tensors of tokens x vocabulary; the fused one never has a whole one, only
     # 64 rows, and the head's gradient (2 x 32768 x 256 bytes).
     assert plain.peak["tensors"] - fused.peak["tensors"] > 11 * 8192 * 32768
-    assert fused.range["allocated"][0] < fused.peak["tensors"]
+    assert fused.range["allocated"][0] == fused.peak["tensors"]  # traced
+
+
+def test_what_of_liger_was_only_read_widens_the_range_and_what_it_has_not_is_ignored() -> None:
+    followed, read, none = (
+        memcalc.estimate({"model": name, "task": "train", "training": {"liger": True}})
+        for name in ("Llama-3.2-1B", "Mixtral-8x7B", "gpt2")
+    )
+    assert followed.range["allocated"][0] == followed.peak["tensors"]
+    assert read.range["allocated"][0] < 0.985 * read.peak["tensors"]
+    assert any("not traced" in one for one in read.assumptions)
+    assert none.peak == memcalc.estimate({"model": "gpt2", "task": "train"}).peak
+    assert any("Liger has no kernels for gpt2" in one for one in none.assumptions)
+
+
+def test_a_head_alone_cannot_be_trained_with_ligers_fused_loss() -> None:
+    """Its code makes no gradient of the head where the hidden states need none, and then fails."""
+    with pytest.raises(memcalc.ScenarioError) as caught:
+        memcalc.estimate({"model": "Llama-3.1-8B", "task": "train", "training": {"method": "head", "loss": "fused"}})
+    assert caught.value.field == "training.loss"
+    memcalc.estimate({"model": "gpt2", "task": "train", "training": {"method": "head", "loss": "fused"}})  # tied
 
 
 @pytest.mark.parametrize(
@@ -143,8 +163,8 @@ def test_fused_loss_holds_one_chunk_of_logits() -> None:
         ("bf16", False, 2 * 64 * 32768),
         # fp32: the logits, and a product of the weight's size before it is added to the gradient.
         ("fp32", False, 4 * 64 * 32768 + 4 * 32768 * 256),
-        # Autocast: the logits in 16 bits, the cached 16-bit copy of the weight and the one of its view.
-        ("bf16-mixed", False, 2 * 64 * 32768 + 2 * 2 * 32768 * 256),
+        # Autocast: logits in 16 bits, the cached 16-bit copy of the weight, that of its view and that of 64 rows.
+        ("bf16-mixed", False, 2 * 64 * 32768 + 2 * 2 * 32768 * 256 + 2 * 64 * 256),
         # A frozen weight has no gradient, and autocast caches nothing of it: a copy beside the gradient of 64 rows.
         ("bf16", True, 2 * 64 * 32768),
         ("bf16-mixed", True, 2 * 64 * 32768 + 2 * 32768 * 256 + 2 * 64 * 256),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.trace_cases import GPT2_S, LLAMA_S, MISTRAL_W, QWEN2_S, dora, lora, small
+from tests.trace_cases import GPT2_S, LLAMA_3_8B, LLAMA_S, MISTRAL_W, QWEN2_S, dora, lora, small
 
 Config = dict[str, Any]
 CASES: dict[str, dict[str, Any]] = {}
@@ -163,3 +163,27 @@ for impl in ("foreach", "for-loop"):
         for precision in ("fp32", "bf16"):
             lamb = {"optimizer": "lamb", "optimizer_impl": impl}
             train(name, config, precision, lamb, batch=1, seq_len=16)
+
+# Liger's kernels and its fused loss (needs liger-kernel and triton): its own Python, the kernels not launched.
+LIGER: dict[str, Config] = {
+    "liger": {"liger": True}, "fused-loss": {"loss": "fused"}, "liger+fused-loss": {"liger": True, "loss": "fused"},
+}  # fmt: skip
+_LIGER_MODELS = {
+    "llama-s": LLAMA_S, "qwen2-s": QWEN2_S, "mistral-w": MISTRAL_W, "gemma2-s": small(GEMMA2) | {"head_dim": 32},
+    "olmo2-s": small(OLMO2), "smollm3-s": small(SMOLLM3),
+}  # fmt: skip
+for what, fused in LIGER.items():
+    for name, config in _LIGER_MODELS.items():
+        for precision in ("bf16", "bf16-mixed"):
+            train(f"{name} {what}", config, precision, fused)
+    train(f"llama-s {what}", LLAMA_S, "fp32", fused)
+    train(f"llama-tied {what}", small(LLAMA_3_8B, tie_word_embeddings=True), "bf16", {"checkpointing": "full", **fused})
+    train(f"llama-s {what}", LLAMA_S, "bf16", {**fused, **lora(r=8)})
+    train(f"llama-s {what}", LLAMA_S, "fp16-mixed", {"grad_accumulation": 2, **fused})
+    train(f"llama-s {what}", LLAMA_S, "bf16", {"activation_offload": True, **fused})
+for kind, head in (("gemma", "GemmaForCausalLM"), ("gemma3_text", "Gemma3ForCausalLM"),
+                   ("hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM"), ("exaone4", "Exaone4ForCausalLM")):  # fmt: skip
+    one = small({"model_type": kind, "architectures": [head], "tie_word_embeddings": True, "pad_token_id": 0}) | {
+        "sliding_window": 64, "max_position_embeddings": 4096,
+    }  # fmt: skip
+    train(f"{kind}-s liger", one, "bf16", {"liger": True, "loss": "fused"})

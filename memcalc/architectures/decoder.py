@@ -15,6 +15,7 @@ from memcalc.architectures.layers import Linear, Maker
 from memcalc.architectures.program import Inputs, Program, required
 from memcalc.architectures.run import Run, at_most
 from memcalc.architectures.spec import ModelSpec, places, templates
+from memcalc.errors import ScenarioError
 from memcalc.formats import Format
 from memcalc.tensors import ops
 from memcalc.tensors.autograd import checkpointed
@@ -219,6 +220,12 @@ class Decoder(Program):
 
     def _fused_loss(self, tape: Tape, hidden: Tensor, run: Run) -> Tensor:
         """Liger's head and loss in one: the logits are never whole."""
+        if self.head.weight.needs_grad and not hidden.needs_grad:
+            raise ScenarioError(
+                "Liger's fused loss makes gradients only where the hidden states need one: it fails for a head alone",
+                "training.loss",
+                ["standard"],
+            )
         padded = fresh(tape, (run.batch, run.length + 1), Format.INT64, "padded labels")
         shifted = padded if tape.one_sequence else fresh(tape, (run.batch, run.length), Format.INT64, "labels")
         padded.storage.record.fixed = shifted.storage.record.fixed = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from memcalc.architectures.layers import Norm
 from memcalc.architectures.llama import Llama, rotary_table
@@ -34,9 +35,13 @@ class GemmaSpec(DecoderSpec):
 class Gemma(Llama):
     """Gemma 1: Llama with its own norm, scaled embeddings and gelu."""
 
+    fused_gates = ("gelu_pytorch_tanh",)
+    fused_in_place: ClassVar[bool] = True
+
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
         weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
-        return lambda x: gemma_norm(x, weight)
+        in_place = self.fused_in_place
+        return lambda x: ops.fused_rms_norm(x, weight, in_place) if x.tape.liger else gemma_norm(x, weight)
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
         return [("embed_tokens.embed_scale", (1,), self.maker.format), *super().buffers()]
@@ -49,6 +54,7 @@ class Gemma2(Sandwich, Gemma):
     """Gemma 2: norms around attention and feed-forward, soft caps, every second layer sliding."""
 
     spec: GemmaSpec
+    fused_in_place = False
     norm_names = (
         "input_layernorm",
         "post_attention_layernorm",

@@ -252,10 +252,11 @@ class Linear:
         return ops.linear(x, self.weight, self.bias)
 
 
-def rms_norm(x: Tensor, weight: Parameter, weight_first: bool = False) -> Tensor:
+def rms_norm(x: Tensor, weight: Parameter, weight_first: bool = False, fused: bool = True) -> Tensor:
     """transformers' LlamaRMSNorm, written out in elementwise operators in fp32 (or Liger's fused one).
-    ``weight_first``: multiplied by its weight before it is cast back, as in gpt-oss."""
-    if x.tape.liger:
+    ``weight_first``: multiplied by its weight before it is cast back, as in gpt-oss; ``fused``: whether Liger has this
+    one."""
+    if x.tape.liger and fused:
         return ops.fused_rms_norm(x, weight)
     fmt = x.format
     x = ops.to(x, Format.FP32)

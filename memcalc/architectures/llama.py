@@ -36,7 +36,8 @@ class Llama(Decoder):
     Families that differ a little override one of the small methods: which layers there are, the norm, the
     positions, the feed-forward, the way around them. ``norm_names``: a block's norms outside the attention;
     ``by_head``: queries and keys come out of their positions laid out head by head; ``wide_softmax``: eager attention
-    takes its softmax in fp32 and casts the weights back.
+    takes its softmax in fp32 and casts the weights back; ``fused_gates``: the activations that Liger fuses with what
+    they gate; ``unfused``: how the names of norms end that it leaves as they are.
     """
 
     linear_names: ClassVar[tuple[str, ...]] = (
@@ -51,6 +52,8 @@ class Llama(Decoder):
     peft_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")
     by_head: ClassVar[bool] = False
     wide_softmax: ClassVar[bool] = True
+    fused_gates: ClassVar[tuple[str, ...]] = ("silu", "swish")
+    unfused: ClassVar[tuple[str, ...]] = ()
     norm_names: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
 
     def build(self) -> None:
@@ -89,7 +92,8 @@ class Llama(Decoder):
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
         """A norm with its parameters."""
         weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
-        return lambda x: rms_norm(x, weight)
+        fused = not path.endswith(self.unfused)
+        return lambda x: rms_norm(x, weight, fused=fused)
 
     @property
     def softcapped(self) -> bool:
@@ -131,7 +135,7 @@ class Llama(Decoder):
     def mlp(self, one: Block, x: Tensor) -> Tensor:
         """The feed-forward on x (batch, length, hidden)."""
         gate, up, down = (one.linears[name] for name in ("gate_proj", "up_proj", "down_proj"))
-        if x.tape.liger and self.spec.activation in ("silu", "swish"):
+        if x.tape.liger and self.spec.activation in self.fused_gates:
             return down(ops.fused_swiglu(gate(x), up(x)))
         return down(ops.mul(activation(self.spec.activation, gate(x)), up(x)))
 

@@ -79,9 +79,12 @@ class NormsAfter(Llama):
 class Olmo2(NormsAfter, WideRotary):
     """OLMo 2."""
 
+    unfused = ("q_norm", "k_norm")
+
     def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
         weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
-        return lambda x: olmo2_norm(x, weight)
+        fused = not path.endswith(self.unfused)
+        return lambda x: olmo2_norm(x, weight, fused)
 
     def qk_norms(self) -> list[tuple[str, tuple[int, ...]]]:
         spec = self.spec
@@ -123,8 +126,10 @@ def wide_normed(spec: ModelSpec, one: Block, hidden: Tensor, run: Run) -> tuple[
     return query.view(b, spec.heads, s, d), key.view(b, spec.kv_heads, s, d), value.view(b, spec.kv_heads, s, d)
 
 
-def olmo2_norm(x: Tensor, weight: Parameter) -> Tensor:
-    """Olmo2RMSNorm: as Llama's, but multiplied by its weight before the cast back."""
+def olmo2_norm(x: Tensor, weight: Parameter, fused: bool = True) -> Tensor:
+    """Olmo2RMSNorm: as Llama's, but multiplied by its weight before the cast back (or Liger's fused one)."""
+    if x.tape.liger and fused:
+        return ops.fused_rms_norm(x, weight, in_place=False)
     fmt = x.format
     x = ops.to(x, Format.FP32)
     variance = ops.mean_last(ops.power(x))

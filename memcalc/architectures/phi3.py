@@ -62,5 +62,8 @@ def fused_mlp(one: Block, x: Tensor, name: str) -> Tensor:
     """A feed-forward with one product for gate and up (batch, length, 2 ffn), then cut in two views."""
     up = one.linears["gate_up_proj"](x)
     gate, up = ops.chunk_last(up, 2)
+    if x.tape.liger and name in ("silu", "swish"):  # Liger takes both whole
+        up = ops.fused_swiglu(ops.contiguous(gate, True), ops.contiguous(up, True))
+        return one.linears["down_proj"](up)
     up = ops.mul(up, activation(name, gate))
     return one.linears["down_proj"](up)

@@ -49,6 +49,8 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Hunyuan(Llama):
     """Queries and keys are normed after their rotation."""
 
+    unfused = ("query_layernorm", "key_layernorm")
+
     def qk_norms(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(name, (self.spec.head_dim,)) for name in ("query_layernorm", "key_layernorm")]
 

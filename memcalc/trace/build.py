@@ -15,7 +15,7 @@ import transformers
 from transformers import initialization
 
 from memcalc.errors import ModelError
-from memcalc.trace import checkpoints, four_bit
+from memcalc.trace import checkpoints, four_bit, liger
 from memcalc.trace.denoisers import Denoising, denoiser
 from memcalc.trace.factory import made
 from memcalc.trace.package_optimizers import Facts
@@ -43,6 +43,8 @@ def build_model(recipe: Recipe) -> torch.nn.Module:
     if recipe.base_weights is not None:
         train = recipe.task == "train"
         model = four_bit.quantised(model, recipe.base_weights, DTYPES[recipe.compute_format], train)
+    if liger.wanted(recipe):
+        liger.apply(model, recipe)
     if recipe.method in ("lora", "qlora", "dora"):
         model = _with_lora(model, recipe)
     elif recipe.method == "head":

@@ -119,6 +119,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[misc]  # torch is optional and 
         if func is _ADD and _engine_sum(args, kwargs):
             _ADD_(args[0], args[1])
             return args[0]
+        if func is _EQUAL and args[0].device.type == "meta":
+            return self.truth
         if func is _ITEM and args[0].device.type == "meta":
             return self.truth if args[0].dtype is torch.bool else _nothing(args[0].dtype)
         if (
@@ -178,6 +180,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[misc]  # torch is optional and 
 
 _ADD = torch.ops.aten.add.Tensor
 _ADD_ = torch.ops.aten.add_.Tensor
+_EQUAL = torch.ops.aten.equal.default
 _ITEM = torch.ops.aten._local_scalar_dense.default
 _TO_COPY = torch.ops.aten._to_copy.default
 

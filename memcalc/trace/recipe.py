@@ -42,6 +42,8 @@ class Recipe:
     clip_grad: bool = False
     ema: bool = False
     activation_offload: bool = False
+    liger: bool = False
+    fused_loss: bool = False
     prompt_tokens: int = 2048
     new_tokens: int = 128
     runtime: str = "transformers"
@@ -97,10 +99,6 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
     for name, size in (scenario.get("parallel") or {}).items():
         if name in ("data", "tensor") and size not in (None, 1):
             raise ScenarioError("the tracer follows one card", f"parallel.{name}", [1])
-    if task == "train" and train.get("liger"):
-        raise ScenarioError("the tracer does not follow training.liger", "training.liger")
-    if task == "train" and train.get("loss", "standard") != "standard":
-        raise ScenarioError("the tracer runs the standard loss only", "training.loss", ["standard"])
     if task == "infer" and infer.get("kv_cache", "same") != "same":
         raise ScenarioError("the tracer does not run quantised caches", "inference.kv_cache", ["same"])
     options = dict(train.get("optimizer_options") or {})
@@ -137,6 +135,8 @@ def read(scenario: Mapping[str, Any], factory: Any = None, make_batch: Any = Non
         clip_grad=bool(train.get("clip_grad")),
         ema=bool(train.get("ema")),
         activation_offload=bool(train.get("activation_offload")),
+        liger=bool(train.get("liger")),
+        fused_loss=_choice(train.get("loss", "standard"), "training.loss", ("standard", "fused")) == "fused",
         prompt_tokens=int(infer.get("prompt_tokens", 2048)),
         new_tokens=int(infer.get("new_tokens", 128)),
         runtime=_choice(infer.get("runtime", "transformers"), "inference.runtime", ("transformers", "forward")),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from memcalc.errors import MemcalcError, ModelError, ScenarioError
-from memcalc.trace import build, checkpoints, four_bit, package_optimizers, run
+from memcalc.trace import build, checkpoints, four_bit, liger, package_optimizers, run
 from memcalc.trace import recipe as recipes
 from memcalc.trace.cuda_rules import cuda_rules
 from memcalc.trace.factory import Batch, Factory
@@ -39,7 +39,7 @@ def run_scenario(
     def keep(copy: torch.Tensor) -> None:
         ledger.claim(copy, "activations")
 
-    with _offline(), _quiet(), cuda_rules(wish, keep) as kernels, _model_code():
+    with _offline(), _quiet(), cuda_rules(wish, keep) as kernels, _model_code(), liger.kernels(recipe):
         model = build.build_model(recipe)
         # Collected garbage must not be counted as a free of the run, nor cyclic garbage live on by chance.
         gc.collect()

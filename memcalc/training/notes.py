@@ -25,20 +25,32 @@ GUESSED = {"zero1": 0.02, "zero2": 0.02, "zero3": 0.06}
 (half a prefetch bucket and tensor either way on a model of 8 billion parameters over 8 cards): assumed."""
 
 
-def untraced(settings: Training) -> list[str]:
+LIGER_TRACED = (
+    "llama", "smollm3", "granite", "exaone4", "gemma", "gemma2", "gemma3_text", "olmo2", "olmo3", "hunyuan_v1_dense",
+    "gpt_oss",
+)  # fmt: skip
+"""Families whose Liger kernels were traced, Mistral and Qwen 2 and 3 with Llama."""
+LIGER_READ = (
+    "phi3", "glm4", "mixtral", "qwen3_moe", "qwen3_next", "deepseek_v2", "deepseek_v3", "llama4_text", "ministral",
+    "nemotron", "falcon_h1",
+)  # fmt: skip
+"""Families that Liger has kernels for, of which not all are followed: its fused experts, for one, are not
+[liger_kernel 0.8.5 transformers/monkey_patch.py, MODEL_TYPE_TO_APPLY_LIGER_FN]."""
+
+
+def untraced(settings: Training, family: str) -> list[str]:
     """The settings whose rules come from reading source code only: no real run or trace has judged them."""
-    found = ["fused loss"] if settings.loss == "fused" else []
-    return found + (["liger"] if settings.liger else [])
+    return [f"liger for {family}"] if settings.liger and family in LIGER_READ else []
 
 
-def widened(scenario: Scenario, peak: Size) -> tuple[Size, Size]:
-    """(low, high) of the tensors: the point itself, unless a setting was never traced."""
+def widened(scenario: Scenario, peak: Size, family: str) -> tuple[Size, Size]:
+    """(low, high) of the tensors of a model of ``family``: the point itself, unless a setting was never traced."""
     if scenario.task == "infer":
         inference = scenario.inference
         traced = inference.weights in TRACED_WEIGHTS and inference.kv_cache == "same" and inference.beams == 1
         shares = [] if traced else [UNTRACED]
     else:
-        shares = [UNTRACED] if untraced(scenario.training) else []
+        shares = [UNTRACED] if untraced(scenario.training, family) else []
         shares += [GUESSED[scenario.parallel.shards]] if scenario.parallel.shards in GUESSED else []
     if not shares:
         return peak, peak
@@ -77,8 +89,12 @@ def training_notes(question: Question, program: Program) -> list[str]:
             "adapters on experts: PEFT adds them to all experts' weights of a layer in every pass, a copy as large as "
             "these weights that is kept for backward; adapters on attention alone need none"
         )
-    notes += _method(question, settings, program) + _optimizer(settings, program) + _kernels(question, settings)
-    names = untraced(settings)
+    notes += (
+        _method(question, settings, program)
+        + _optimizer(settings, program)
+        + _kernels(settings, question.model.spec.family)
+    )
+    names = untraced(settings, question.model.spec.family)
     if names:
         notes.append(f"{', '.join(names)}: read in the source, not traced; the range is {UNTRACED:.0%} wider each way")
     return notes
@@ -129,7 +145,7 @@ def _optimizer(settings: Training, program: Program) -> list[str]:
     return []
 
 
-def _kernels(question: Question, settings: Training) -> list[str]:
+def _kernels(settings: Training, family: str) -> list[str]:
     notes = []
     if settings.checkpointing == "selective-attention":
         notes.append("selective-attention: torch.utils.checkpoint around the attention core of every block")
@@ -150,7 +166,9 @@ def _kernels(question: Question, settings: Training) -> list[str]:
         )
     if settings.liger:
         notes.append(
-            "liger: fused RMSNorm, SwiGLU and rotary positions where the model has them in Llama's form; other "
+            "liger: fused norms, gated feed-forwards and rotary positions, where Liger has them for the model; other "
             "operators as they are"
+            if family in LIGER_TRACED + LIGER_READ
+            else f"training.liger is ignored: Liger has no kernels for {family}"
         )
     return notes

@@ -1,5 +1,5 @@
 """Fused kernels that keep less, as Liger has them [liger_kernel 0.8.5 ops/rms_norm.py, swiglu.py, rope.py,
-fused_linear_cross_entropy.py]. Their inner workspaces are Triton's and take nothing from torch's allocator."""
+fused_linear_cross_entropy.py]. Traced: Liger's own Python; its Triton kernels take nothing from torch's allocator."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ MULTIPROCESSORS = 108
 """Rows of the partial weight gradient of a norm: one a multiprocessor of the card (108: A100; 132: H100)."""
 
 
-def fused_rms_norm(x: Tensor, weight: Parameter) -> Tensor:
-    """LigerRMSNorm: keeps its input and one fp32 number a row. Backward writes over the incoming gradient and, for a
-    trained weight, makes partial weight gradients, one row a multiprocessor."""
-    tape, shape, w_shape, w_fmt = x.tape, x.shape, weight.shape, weight.format
+def fused_rms_norm(x: Tensor, weight: Parameter, in_place: bool = True) -> Tensor:
+    """LigerRMSNorm: keeps its input and one fp32 number a row. Backward writes over the incoming gradient (if
+    ``in_place``: not where a residual needs it too, as in Gemma 2) and, for a trained weight, makes partial weight
+    gradients, one row a multiprocessor."""
+    tape, shape, fmt, w_shape, w_fmt = x.tape, x.shape, x.format, weight.shape, weight.format
     needs_x, needs_w = x.needs_grad, weight.needs_grad
 
     def backward(grad: Tensor) -> Grads:
-        grads: Grads = [grad] if needs_x else []
+        partial = None
         if needs_w:
             partial = fresh(tape, (MULTIPROCESSORS, *w_shape), Format.FP32, "partial weight gradient")
+        if not in_place:
+            grad = fresh(tape, shape, fmt, "zeros (gradient)")
+        grads: Grads = [grad] if needs_x else []
+        if needs_w:
             grads.append(fresh(tape, w_shape, w_fmt, "sum (weight gradient)"))
-            del partial
+        del partial
         return grads
 
     out = operator(tape, "rms_norm (fused)", (x, weight), shape, x.format, backward, (x,), weights=[weight])
@@ -92,9 +97,11 @@ def _chunk(hidden: Tensor, weight: Parameter, rows: Size) -> None:
     vocab, h = weight.shape
     compute = tape.autocast.format if tape.autocast else hidden.format
     height = chunk_rows(rows, vocab, h)
+    narrow = hidden.format is not compute
+    chunk = fresh(tape, (height, h), compute, "to (hidden states of one chunk)") if narrow else None
     copy = fresh(tape, weight.shape, compute, "to (weight)") if weight.format is not compute else None
     logits = fresh(tape, (height, vocab), compute, "logits of one chunk")
-    del copy
+    del copy, chunk
     if tape.autocast is not None and weight.format is not compute and weight not in tape.autocast.cache:
         copy = fresh(tape, weight.shape, compute, "to (weight)")
         if weight.needs_grad:
@@ -102,6 +109,9 @@ def _chunk(hidden: Tensor, weight: Parameter, rows: Size) -> None:
             tape.autocast.cache[weight] = copy
         product = fresh(tape, (height, h), compute, "input gradient of one chunk")
         del copy, product
+    if weight.needs_grad and narrow:
+        chunk = fresh(tape, (height, h), compute, "to (hidden states of one chunk)")
+        del chunk
     if weight.needs_grad and compute is Format.FP32:
         product = fresh(tape, weight.shape, compute, "weight gradient of one chunk")
         del product
