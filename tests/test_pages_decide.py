@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import memcalc
+from memcalc import units
 from memcalc.scenario.paths import put
 from memcalc.solve import largest
 from memcalc.solve.axes import axes
@@ -120,9 +122,25 @@ def test_the_map_holds_the_estimates_and_its_frontier_is_the_cards() -> None:
     for i, length in enumerate([128, 512, 1024]):
         most = largest({**SCENARIO, "seq_len": length}, "batch").value
         assert inside[i].tolist() == [batch <= most for batch in (1, 2, 4, 8)]
-    assert "activations" in map_figures.hover(found, 1, 2, [limit])
     go.Figure(map_figures.marked(map_figures.heat_map(found, [limit]), (0, 0)))  # Plotly checks every property
     go.Figure(map_figures.curves(found, [limit]))
+
+
+@pytest.mark.parametrize("kind", map_answer.KINDS)
+def test_a_point_of_the_map_says_what_it_needs_of_what_and_on_which_cards(kind: str) -> None:
+    """The words are sent once, the figures of each point in their places."""
+    known = axes(SCENARIO)
+    limits = [Limit("16 GB card", 15 * 2**30), Limit("tiny card", 2**20)]
+    figure = map_answer.picture(SCENARIO, known["batch"], known["seq_len"], limits, kind).figure
+    fit = memcalc.estimate({**SCENARIO, "batch": 4, "seq_len": 512})
+    trace = next(one for one in reversed(figure["data"]) if one.get("name") in (None, "512"))
+    values = next(one for one in trace["customdata"] if "4" in one and "512" in one)
+    said = re.sub(r"%\{customdata\[(\d+)\]\}", lambda hole: str(values[int(hole[1])]), trace["hovertemplate"])
+    lines = said.removesuffix("<extra></extra>").split("<br>")
+    assert lines[0] == "<b>sequences in a micro-batch 4, tokens per sequence 512</b>"
+    assert lines[1] == f"{units.both(fit.peak['device'])}, at worst {units.binary(fit.range['device'][1])}"
+    assert f"activations: {units.binary(fit.at_peak['activations'])}" in lines
+    assert lines[-2:] == ["fits the 16 GB card", "does not fit the tiny card"]
 
 
 def test_a_border_runs_between_what_fits_and_what_does_not() -> None:

@@ -95,22 +95,38 @@ def border(inside: NDArray[np.bool_]) -> tuple[list[float | None], list[float | 
     return xs, ys
 
 
-def hover(found: Map, i: int, j: int, limits: Sequence[Limit]) -> str:
-    """A point in words: what it needs, of what, and on which cards."""
-    at = f"<b>{found.x.title} {found.x.name(found.xs[j])}, {found.y.title} {found.y.name(found.ys[i])}</b>"
-    size = int(found.point[i, j])
-    if size == REFUSED:
-        return f"{at}<br>not possible"
-    lines = [at, f"{units.both(size)}, at worst {units.binary(int(found.high[i, j]))}"]
-    for name, sizes in (found.components or {}).items():
-        part = int(sizes[i, j])
-        if part > 0:
-            lines.append(f"{LABELS.get(name, name)}: {units.binary(part)}")
-    for limit in limits:
-        low, high = int(found.low[i, j]), int(found.high[i, j])
-        state = "fits" if high <= limit.bytes else "does not fit" if low > limit.bytes else "is tight on"
-        lines.append(f"{state} the {limit.name}")
-    return "<br>".join(lines)
+def _parts(found: Map) -> list[str]:
+    """The components that are not zero everywhere on the map."""
+    return [name for name, sizes in (found.components or {}).items() if (sizes[found.point != REFUSED] > 0).any()]
+
+
+def hover(found: Map, limits: Sequence[Limit], row: int = 0) -> str:
+    """What is said of a point: what it needs, of what, and on which cards. The words that all points share, with holes
+    for ``said_of``: written out for each they would be three quarters of all that the map sends. The values of a point
+    begin at place ``row`` of its customdata."""
+    holes = iter(range(row, 99))
+
+    def hole() -> str:
+        return f"%{{customdata[{next(holes)}]}}"
+
+    lines = [f"<b>{found.x.title} {hole()}, {found.y.title} {hole()}</b>", f"{hole()}, at worst {hole()}"]
+    lines += [f"{LABELS.get(name, name)}: {hole()}" for name in _parts(found)]
+    lines += [f"{hole()} the {limit.name}" for limit in limits]
+    return "<br>".join(lines) + "<extra></extra>"
+
+
+def said_of(found: Map, i: int, j: int, limits: Sequence[Limit]) -> list[str]:
+    """A point's own values, in the order of the holes in ``hover``."""
+    low, high = int(found.low[i, j]), int(found.high[i, j])
+    parts = [int(found.components[name][i, j]) for name in _parts(found)] if found.components else []
+    return [
+        found.x.name(found.xs[j]),
+        found.y.name(found.ys[i]),
+        units.both(int(found.point[i, j])),
+        units.binary(high),
+        *("none" if part <= 0 else units.binary(part) for part in parts),
+        *("fits" if high <= one.bytes else "does not fit" if low > one.bytes else "is tight on" for one in limits),
+    ]
 
 
 def marked(figure: dict[str, Any], now: Point) -> dict[str, Any]:
@@ -137,7 +153,7 @@ def heat_map(found: Map, limits: Sequence[Limit]) -> dict[str, Any]:
     data: list[dict[str, Any]] = [
         {
             "type": "heatmap",
-            "z": [[None if np.isnan(one) else float(one) for one in row] for row in logs],
+            "z": [[None if np.isnan(one) else round(float(one), 4) for one in row] for row in logs],
             "colorscale": [list(one) for one in SCALE],
             "zmax": top,
             "zmin": bottom,
@@ -159,20 +175,13 @@ def heat_map(found: Map, limits: Sequence[Limit]) -> dict[str, Any]:
             {"type": "scatter", "mode": "lines", "x": xs, "y": ys, "name": limit.name, "hoverinfo": "skip",
              "line": {"color": "#D1335B", "width": 3, "dash": dash}, "showlegend": True}
         )  # fmt: skip
-    data.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [j for _, j in places],
-            "y": [i for i, _ in places],
-            "hovertext": [hover(found, i, j, limits) for i, j in places],
-            "hoverinfo": "text",
-            "showlegend": False,
-            "marker": {"symbol": "square", "size": CELL - 2, "opacity": 0, "color": LINE},
-            "selected": {"marker": {"opacity": 0}},
-            "unselected": {"marker": {"opacity": 0}},
-        }
-    )
+    impossible = [(i, j) for i, j in places if found.point[i, j] == REFUSED]
+    if impossible:
+        said = [[found.x.name(found.xs[j]), found.y.name(found.ys[i])] for i, j in impossible]
+        told = f"<b>{found.x.title} %{{customdata[0]}}, {found.y.title} %{{customdata[1]}}</b><br>not possible"
+        data.append(_squares(impossible, said, f"{told}<extra></extra>"))
+    possible = [(i, j) for i, j in places if found.point[i, j] != REFUSED]
+    data.append(_squares(possible, [said_of(found, i, j, limits) for i, j in possible], hover(found, limits)))
     return {
         "data": data,
         "layout": {
@@ -186,6 +195,22 @@ def heat_map(found: Map, limits: Sequence[Limit]) -> dict[str, Any]:
             "dragmode": False,
             "clickmode": "event+select",
         },
+    }
+
+
+def _squares(places: list[Point], said: list[list[str]], words: str) -> dict[str, Any]:
+    """Invisible squares over cells, to be hovered and clicked."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [j for _, j in places],
+        "y": [i for i, _ in places],
+        "customdata": said,
+        "hovertemplate": words,
+        "showlegend": False,
+        "marker": {"symbol": "square", "size": CELL - 2, "opacity": 0, "color": LINE},
+        "selected": {"marker": {"opacity": 0}},
+        "unselected": {"marker": {"opacity": 0}},
     }
 
 
@@ -221,9 +246,8 @@ def curves(found: Map, limits: Sequence[Limit]) -> dict[str, Any]:
                 "x": places,
                 "y": [units.gib(int(found.point[i, j])) for j in places],
                 "name": f"{found.y.name(found.ys[i])}",
-                "hovertext": [hover(found, i, j, limits) for j in places],
-                "hoverinfo": "text",
-                "customdata": [i] * len(places),
+                "hovertemplate": hover(found, limits, 1),
+                "customdata": [[i, *said_of(found, i, j, limits)] for j in places],
                 "line": {"color": _CURVES[order % len(_CURVES)], "width": 2.5},
                 "marker": {"size": 8, "symbol": order},
             }

@@ -171,7 +171,7 @@ def _key(kind: str) -> str:
 def _take(task: str, found: Map, point: dict[str, Any], heat: bool) -> None:
     """Apply the values of one cell."""
     column = round(float(point["x"]))
-    row = round(float(point["y"])) if heat else int(point["customdata"])
+    row = round(float(point["y"])) if heat else int(point["customdata"][0])
     if not (0 <= row < len(found.ys) and 0 <= column < len(found.xs)) or found.point[row, column] == REFUSED:
         return
     decide.apply(task, decide.sets_of_axis(found.x, found.xs[column]) | decide.sets_of_axis(found.y, found.ys[row]))
