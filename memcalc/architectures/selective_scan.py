@@ -16,7 +16,7 @@ from memcalc.architectures.spec import State
 from memcalc.architectures.tokens import FIRST, grown, shown, skipped
 from memcalc.formats import Format
 from memcalc.tensors import ops
-from memcalc.tensors.autograd import Source, operator
+from memcalc.tensors.autograd import Source, operator, result
 from memcalc.tensors.ops import laid, scan, slices
 from memcalc.tensors.ops.elementwise import for_autocast, fresh
 from memcalc.tensors.ops.laid import Axes, Laid
@@ -138,7 +138,9 @@ def _loop(
     state = fresh(tape, row, fmt, "zeros (state)")
     results: list[Tensor] = []
     others = None
-    runs = int(s) if tape.selective else shown(s)
+    runs = shown(s)
+    # A block computed again finds the products that were kept.
+    found = tape.selective and tape.saving is not None and tape.saving.replays
     for i in range(runs):
         start = len(tape.events)
         state = ops.add(ops.mul(slices.select(transition, row), state), slices.select(driven, row))
@@ -147,8 +149,9 @@ def _loop(
         if i == FIRST - 1 and s > runs:
             if tape.grad_enabled:
                 own = fmt is Format.FP32  # nothing is cast before it is read
-                state = skipped((state,), s - runs, grown(tape, start) - each, own)[0]
-            others = fresh(tape, (s - runs, each), Format.UINT8, "results by token")
+                state = skipped((state,), s - runs, grown(tape, start) - (0 if found else each), own)[0]
+            shape = (s - runs, each)
+            others = Tensor(result(tape, shape, Format.UINT8, "bmm"), shape, Format.UINT8)
     out = slices.joined(results, (b, inner, s))
     del made
     return out, state, results if others is None else [*results, others]
