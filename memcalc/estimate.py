@@ -272,7 +272,7 @@ def _parameters(program: Program) -> dict[str, int]:
     total = sum(one.count * one.repeat for one in program.parameters)
     return {
         "total": total,
-        "trainable": sum(one.count * one.repeat for one in program.parameters if one.trainable),
+        "trainable": sum(one.count * one.repeat for one in program.parameters if one.trainable) + program.unreached,
         "embedding": sum(one.count for one in program.embeddings()),
         "active": total - program.idle_parameters,
     }

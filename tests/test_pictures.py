@@ -27,6 +27,8 @@ OTHERS = {
 }  # fmt: skip
 VIT_BASE = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "num_labels": 1000}
 
+DINO = {"model_type": "dinov2", "architectures": ["Dinov2ForImageClassification"], "num_labels": 1000}
+
 
 def asked(task: str = "train", **more: Any) -> dict[str, Any]:
     return {"model": {"torchvision": "resnet50"}, "task": task, "precision": "fp32", "batch": 8, **more}
@@ -49,6 +51,18 @@ def test_a_vision_transformer_has_a_position_for_every_patch() -> None:
     assert larger.parameters["total"] - usual.parameters["total"] == (577 - 197) * 768
     assert any("as many positions" in one for one in larger.assumptions)
     assert not any("as many positions" in one for one in usual.assumptions)
+
+
+def test_a_second_learned_token_and_a_wider_head_are_counted() -> None:
+    """DeiT: one token more, and its position. DINOv2-Base, patches of 14: 86,580,480 weights published for the body
+    at 518 pixels, with a token for hidden patches; here 224 pixels (257 positions, not 1370), and a head of
+    2 · 768 · 1000 + 1000."""
+    vit, deit, dino = (
+        memcalc.estimate(asked(model={"config": one})).parameters["total"]
+        for one in (VIT_BASE, VIT_BASE | {"model_type": "deit", "architectures": ["DeiTForImageClassification"]}, DINO)
+    )
+    assert deit - vit == 2 * 768
+    assert dino == 86_580_480 - (1370 - 257) * 768 + 2 * 768 * 1000 + 1000
 
 
 def test_attention_is_torchs_own_where_the_code_has_no_other() -> None:
@@ -86,6 +100,8 @@ def test_the_models_own_side_is_taken_and_said() -> None:
         ("model.config.patch_size", {"model": {"config": VIT_BASE | {"patch_size": 500}}}),
         ("model.config.architectures", {"model": {"config": VIT_BASE | {"architectures": ["ViTModel"]}}}),
         ("training.method", {"model": {"config": VIT_BASE}, "training": {"method": "qlora"}}),
+        ("model.config.drop_path_rate", {"model": {"config": DINO | {"drop_path_rate": 0.1}}}),
+        ("model.config.architectures", {"model": {"config": DINO | {"architectures": ["Dinov2Model"]}}}),
         ("training.method", {"model": {"timm": "vit_base_patch16_224"}, "training": {"method": "lora"}}),
         (
             "training.checkpointing",

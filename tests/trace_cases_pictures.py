@@ -126,3 +126,18 @@ for precision in ("fp32", "bf16", "bf16-mixed"):
     infer("torchvision", "convnext_tiny", 5, 224, precision.removesuffix("-mixed"))
 train("torchvision", "convnext_base", 16, 224, "fp16-mixed", grad_accumulation=2)
 train("torchvision", "convnext_large", 1, 224, "fp32", optimizer_impl="fused")
+DEIT_S = VIT_S | {"architectures": ["DeiTForImageClassification"], "model_type": "deit"}
+DINO_S = {key: value for key, value in VIT_S.items() if key != "intermediate_size"} | {
+    "architectures": ["Dinov2ForImageClassification"], "model_type": "dinov2", "mlp_ratio": 3, "use_mask_token": True,
+}  # fmt: skip
+for name, config in (("deit-s", DEIT_S), ("dinov2-s", DINO_S)):
+    for precision in ("fp32", "bf16", "bf16-mixed"):
+        configured(name, config, 8, precision)
+        configured(name, config, 3, precision, "eager")
+        configured(name, config, 4, precision, checkpointing="full", optimizer="sgd")
+        forward(name, config, 5, precision.removesuffix("-mixed"))
+    configured(name, config, 4, "bf16-mixed", method="head")
+    configured(name, config, 4, "bf16", **LORA)
+configured("dinov2-s gated", DINO_S | {"use_swiglu_ffn": True, "use_mask_token": False}, 4, "bf16-mixed")
+configured("dinov2-l", DINO_S | {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+           "mlp_ratio": 4, "image_size": 224, "patch_size": 14}, 8, "bf16", side=224)  # fmt: skip

@@ -49,6 +49,11 @@ class Program:
         """Parameters that a token does not pass: those of the experts that were not chosen for it."""
         return 0
 
+    @property
+    def unreached(self) -> int:
+        """Parameters that are trained in name, but that no gradient reaches."""
+        return 0
+
     @classmethod
     def head_names(cls, spec: ModelSpec) -> tuple[str, ...]:
         """How the names begin of those parameters that head-only training trains."""

@@ -51,7 +51,9 @@ from memcalc.architectures.starcoder2 import Starcoder2
 from memcalc.architectures.t5 import T5
 from memcalc.architectures.unet import UNet
 from memcalc.architectures.variants import Ernie, Exaone4, Hunyuan, SeedOss
-from memcalc.architectures.vit import TimmViT, ViT
+from memcalc.architectures.vit import ViT
+from memcalc.architectures.vit_kin import DeiT, Dinov2
+from memcalc.architectures.vit_timm import TimmViT
 from memcalc.architectures.vit_torchvision import TorchvisionViT
 from memcalc.architectures.whisper import Whisper
 from memcalc.architectures.zamba2 import Zamba2
@@ -114,6 +116,8 @@ PROGRAMS: dict[str, type[Program]] = {
     "timm_convnext": ConvNeXt,
     "torchvision_convnext": TorchvisionConvNeXt,
     "vit": ViT,
+    "deit": DeiT,
+    "dinov2": Dinov2,
     "unet": UNet,
     "dit": DiT,
     "timm_vit": TimmViT,

@@ -1,7 +1,7 @@
 """Vision transformers: patches as tokens, a learned token before them, blocks of attention and feed-forward with the
 norm first, a linear layer on the first token.
 
-Mirrors transformers 5.23 models/vit/modeling_vit.py and timm 1.0 models/vision_transformer.py.
+Mirrors transformers 5.23 models/vit/modeling_vit.py.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from memcalc.tensors.tensor import Tensor
 
 @dataclass(frozen=True, slots=True)
 class ViTSpec(ImageSpec):
-    """``patch``: pixels a side of a patch; the picture has whole patches only, what is left at the edge is not seen."""
+    """``patch``: pixels a side of a patch; the picture has whole patches only, what is left at the edge is not seen;
+    ``learned``: tokens before those of the patches."""
 
     patch: int = 16
+    learned: int = 1
 
     @property
     def attention_free(self) -> bool:
@@ -57,7 +59,7 @@ class ViTSpec(ImageSpec):
         return (side // self.patch) ** 2
 
     def tokens(self, side: int) -> int:
-        return self.patches(side) + 1
+        return self.patches(side) + self.learned
 
     def resized(self, side: int) -> list[str]:
         return [f"pictures of {side} × {side} pixels: the model is taken as built for them, with as many positions"]
@@ -72,6 +74,7 @@ class ViT(Classifier):
 
     linear_names: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2")
     head_name: ClassVar[str] = "classifier"
+    softmax: ClassVar[Format | None] = Format.FP32
     norm_names: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
     spec: ViTSpec
 
@@ -79,13 +82,18 @@ class ViT(Classifier):
         super().__init__(spec, maker)
         spec = self.spec
         self.plan = templates([None] * spec.layers, unroll)
-        self.first = maker.parameter("cls_token", 1, 1, spec.hidden)
+        self.first = [maker.parameter(f"first_tokens.{i}", 1, 1, spec.hidden) for i in range(spec.learned)]
         self.positions = maker.parameter("position_embeddings", 1, spec.tokens(spec.side), spec.hidden)
         self.projection = maker.parameter("projection.weight", spec.hidden, spec.channels, spec.patch, spec.patch)
         self.shift = maker.parameter("projection.bias", spec.hidden)
         self.blocks = [make_block(maker, one.label, one.repeat, self.layers(), spec.hidden) for one in self.plan]
         self.norm = make_norm(maker, "layernorm", spec.hidden)
-        self.head = maker.linear("", self.head_name, spec.hidden, spec.labels, True, kept=True)
+        self.head = maker.linear("", self.head_name, self.read, spec.labels, True, kept=True)
+
+    @property
+    def read(self) -> int:
+        """Values that the head reads."""
+        return self.spec.hidden
 
     @classmethod
     def head_names(cls, spec: ModelSpec) -> tuple[str, ...]:
@@ -103,7 +111,7 @@ class ViT(Classifier):
         spec = self.spec
         x = images.convolution(pixels, self.projection, self.shift, spec.patch, 0)
         x = x.view(run.batch, spec.patches(spec.side), spec.hidden)
-        return patches.after(x, self.first)
+        return patches.after(x, *self.first)
 
     def encoded(self, tape: Tape, pixels: Tensor, run: Run) -> Tensor:
         """The last hidden states."""
@@ -117,14 +125,19 @@ class ViT(Classifier):
         return hidden
 
     def scores(self, tape: Tape, pixels: Tensor, run: Run) -> Tensor:
-        return self.head(ops.first_token(self.encoded(tape, pixels, run)))
+        return self.head(self.pooled(self.encoded(tape, pixels, run)))
+
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """What the head reads: the first token."""
+        return ops.first_token(hidden)
 
     def loss(self, tape: Tape, inputs: Inputs, run: Run) -> Tensor:
         """Forward pass and cross entropy; the hidden states live until it is taken."""
         hidden = self.encoded(tape, inputs["pixel_values"], run)
-        logits = self.head(ops.first_token(hidden))
+        pooled = self.pooled(hidden)
+        logits = self.head(pooled)
         loss = ops.cross_entropy(logits, inputs["labels"])
-        del hidden, logits
+        del hidden, pooled, logits
         return loss
 
     def _p(self, run: Run) -> float:
@@ -136,15 +149,23 @@ class ViT(Classifier):
 
     def block(self, one: Block, hidden: Tensor, run: Run) -> Tensor:
         x = one.norms[self.norm_names[0]](hidden)
-        x, weights = self.attend(one, x, run)
-        x = ops.dropout(x, self._p(run))
+        x, weights = self.attended(one, x, run)
         x = residual = ops.add(x, hidden)
         x = one.norms[self.norm_names[1]](x)
-        x = self.feed_forward(one, x)
-        x = ops.dropout(x, self._p(run))
+        x = self.fed(one, x, run)
         x = ops.add(x, residual)
         del weights  # eager attention's, a local variable of the block
         return x
+
+    def attended(self, one: Block, x: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
+        """Attention with what comes behind it, and the weights that the block holds."""
+        x, weights = self.attend(one, x, run)
+        return ops.dropout(x, self._p(run)), weights
+
+    def fed(self, one: Block, x: Tensor, run: Run) -> Tensor:
+        """The feed-forward with what comes behind it."""
+        x = self.feed_forward(one, x)
+        return ops.dropout(x, self._p(run))
 
     def attend(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
         spec = self.spec
@@ -152,7 +173,8 @@ class ViT(Classifier):
         names = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
         query, key, value = (one.linears[name](hidden).view(*shape) for name in names)
         p = spec.attention_dropout if run.training else 0.0
-        out, weights = attention(query, key, value, None, run, p, Format.FP32)
+        fmt = self.softmax
+        out, weights = attention(query, key, value, None, run, p, fmt, narrow=fmt is not None)
         out = one.linears["attention.o_proj"](out)
         del query, key, value
         return out, weights
@@ -161,44 +183,3 @@ class ViT(Classifier):
         x = one.linears["mlp.fc1"](x)
         x = activation(self.spec.activation, x)
         return one.linears["mlp.fc2"](x)
-
-
-class TimmViT(ViT):
-    """timm's VisionTransformer: one product for queries, keys and values; always torch's attention."""
-
-    linear_names = ()
-    head_name = "head"
-    norm_names = ("norm1", "norm2")
-
-    def layers(self) -> list[LinearLayer | str]:
-        h, wide = self.spec.hidden, self.spec.ffn
-        return ["norm1", ("attn.qkv", h, 3 * h), ("attn.proj", h, h), "norm2", ("mlp.fc1", h, wide),
-                ("mlp.fc2", wide, h)]  # fmt: skip
-
-    def loss(self, tape: Tape, inputs: Inputs, run: Run) -> Tensor:
-        return Classifier.loss(self, tape, inputs, run)
-
-    def encoded(self, tape: Tape, pixels: Tensor, run: Run) -> Tensor:
-        run = replace(run, attention=replace(run.attention, causal=False))
-        x = ops.add(self.tokens(pixels, run), self.positions)
-        x = run_blocks(tape, self.plan, x, run, (), self.runner(run))
-        tape.begin(tape.sections[-1].phase, "head")
-        return self.norm(x)
-
-    def block(self, one: Block, hidden: Tensor, run: Run) -> Tensor:
-        x = one.norms["norm1"](hidden)
-        x, _ = self.attend(one, x, run)
-        hidden = ops.add(hidden, x)
-        x = one.norms["norm2"](hidden)
-        x = self.feed_forward(one, x)
-        return ops.add(hidden, x)
-
-    def attend(self, one: Block, hidden: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
-        spec = self.spec
-        shape = (run.batch, spec.heads, spec.tokens(spec.side), spec.head_dim)
-        qkv = one.linears["attn.qkv"](hidden)
-        query, key, value = patches.unbound(qkv, 3, shape)
-        out, _ = attention(query, key, value, None, replace(run, eager=False), 0.0, None)
-        out = one.linears["attn.proj"](out)
-        del qkv, query, key, value
-        return out, None

@@ -9,12 +9,18 @@ from memcalc.models import denoisers, pictures
 
 _VIT: dict[str, Any] = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "num_labels": 1000}
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+_DINO: dict[str, Any] = {
+    "model_type": "dinov2", "architectures": ["Dinov2ForImageClassification"], "num_labels": 1000,
+}  # fmt: skip
 CONFIGURED: dict[str, dict[str, Any]] = {
     "ViT-Base/16 (transformers)": _VIT,
     "ViT-Large/16 (transformers)": _VIT | _LARGE,
+    "DINOv2-Base/14 (transformers)": _DINO,
+    "DINOv2-Large/14 (transformers)": _DINO | {key: _LARGE[key] for key in _LARGE if key != "intermediate_size"},
 }
-"""google/vit-base-patch16-224 and vit-large-patch16-224: transformers' defaults, and the sizes of the paper
-[Dosovitskiy et al. 2020, arXiv 2010.11929, table 1]."""
+"""google/vit-base-patch16-224 and vit-large-patch16-224, facebook/dinov2-base and -large with a head, at 224
+pixels: transformers' defaults, and the sizes of the papers [Dosovitskiy et al. 2020, arXiv 2010.11929, table 1; Oquab
+et al. 2023, arXiv 2304.07193, table 17]."""
 
 DENOISERS: dict[str, dict[str, Any]] = {
     "Stable Diffusion 1.5, U-Net (diffusers)": {"_class_name": "UNet2DConditionModel", "sample_size": 64,

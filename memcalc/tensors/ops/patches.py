@@ -30,6 +30,21 @@ def after(x: Tensor, *first: Parameter) -> Tensor:
     return operator(tape, "cat", (*first, x), (x.shape[0], count, x.shape[2]), fmt, backward)
 
 
+def mean_after(x: Tensor, first: int) -> Tensor:
+    """``x[:, first:].mean(1)``: backward divides the spread gradient, and fills the rest of x's size with zeros."""
+    tape, shape, fmt = x.tape, x.shape, x.format
+    shorter = (shape[0], shape[1] - first, shape[2])
+
+    def backward(grad: Tensor) -> Grads:
+        return [fresh(tape, shape, fmt, "slice (gradient)")]
+
+    def spread(grad: Tensor) -> Grads:
+        return [fresh(tape, shorter, fmt, "div (gradient)")]
+
+    rest = Tensor(x.storage, shorter, fmt, graph_node(tape, (x,), backward), 0, True)
+    return operator(tape, "mean", (rest,), (shape[0], shape[2]), fmt, spread)
+
+
 def linear_turned(x: Tensor, weight: Parameter, bias: Parameter) -> Tensor:
     """``F.linear(x.transpose(0, 1), weight, bias)``: torch copies what is not contiguous, and adds the bias by itself
     [aten/src/ATen/native/Linear.cpp, linear]."""
