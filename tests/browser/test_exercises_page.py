@@ -55,7 +55,7 @@ def test_by_keyboard_from_a_bad_answer_to_the_right_one(visitor: Any) -> None:
     following = page.get_by_role("button", name="2. Weights, gradients, optimizer states")
     following.focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector(".mc-lesson:has-text('2. Sixteen bytes')", timeout=LONG)
+    page.wait_for_selector(".mc-lesson:has-text('2. Weights, gradients')", timeout=LONG)
     page.wait_for_function("location.search.includes('exercise=2')", timeout=LONG)
     assert "29.9" not in page.url
 
