@@ -77,7 +77,9 @@ def test_what_cannot_be_is_refused_where_it_is_asked_for(scenario: dict[str, Any
     assert refusal.value.field == field
 
 
-@pytest.mark.parametrize("kind", ["mt5", "umt5", "marian", "pegasus", "m2m_100", "led", "encoder-decoder", "mllama"])
+@pytest.mark.parametrize(
+    "kind", ["umt5", "switch_transformers", "marian", "pegasus", "m2m_100", "led", "encoder-decoder", "mllama"]
+)
 def test_other_models_with_cross_attention_are_refused_by_name(kind: str) -> None:
     with pytest.raises(ModelError) as refusal:
         memcalc.estimate({"model": {"config": {"model_type": kind, "d_model": 64}}})

@@ -16,6 +16,12 @@ SIDES = ("encoder", "decoder")
 def read_bart(config: Mapping[str, Any]) -> tuple[BartSpec, list[str]]:
     """BART, or mBART, whose LayerNorms stand first."""
     read = Reader(config)
+    if not read.flag("tie_word_embeddings", True):
+        raise ModelError(
+            "with tables of tokens that are not tied, one for each side, it has no program",
+            f"{FIELD}.tie_word_embeddings",
+            [True],
+        )
     positions = read.size("max_position_embeddings", 1024)
     spec = BartSpec(
         **_sizes(read, hidden=1024, layers=12, heads=16, ffn=4096, vocab=50265, dropout=0.1),

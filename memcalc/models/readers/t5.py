@@ -1,4 +1,4 @@
-"""Reads T5 configurations (transformers 5.23 models/t5/configuration_t5.py)."""
+"""Reads T5 and mT5 configurations (transformers 5.23 models/{t5,mt5}/configuration_*.py)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ UNLIMITED = 1_048_576
 
 
 def read(config: Mapping[str, Any]) -> tuple[T5Spec, list[str]]:
-    read = Reader(config, NAMES)
-    layers, heads = read.size("num_hidden_layers", 6), read.size("num_attention_heads", 8)
-    activation, gated = _feed_forward(config)
+    read, many = Reader(config, NAMES), config.get("model_type") == "mt5"
+    layers, heads = read.size("num_hidden_layers", 8 if many else 6), read.size("num_attention_heads", 6 if many else 8)
+    activation, gated = _feed_forward(config, "gated-gelu" if many else "relu")
     tied = read.flag("tie_word_embeddings", True)
     spec = T5Spec(
         family="t5",
-        vocab=read.size("vocab_size", 32128),
+        vocab=read.size("vocab_size", 250112 if many else 32128),
         hidden=read.size("hidden_size", 512),
         layers=read.size("num_decoder_layers", layers, required=False),
         heads=heads,
         kv_heads=heads,
         head_dim=read.size("head_dim", 64),
-        ffn=read.size("intermediate_size", 2048),
+        ffn=read.size("intermediate_size", 1024 if many else 2048),
         max_positions=read.size("n_positions", UNLIMITED, required=False),
         activation=activation,
         tied=tied,
@@ -43,7 +43,7 @@ def read(config: Mapping[str, Any]) -> tuple[T5Spec, list[str]]:
         max_targets=UNLIMITED,
         buckets=read.size("relative_attention_num_buckets", 32),
         gated=gated,
-        scaled=read.flag("scale_decoder_outputs", tied),
+        scaled=not many and read.flag("scale_decoder_outputs", tied),
     )
     if not tied:
         read.assumptions.append(
@@ -53,8 +53,8 @@ def read(config: Mapping[str, Any]) -> tuple[T5Spec, list[str]]:
     return spec, read.assumptions
 
 
-def _feed_forward(config: Mapping[str, Any]) -> tuple[str, bool]:
-    said = config.get("feed_forward_proj", "relu")
+def _feed_forward(config: Mapping[str, Any], usual: str) -> tuple[str, bool]:
+    said = config.get("feed_forward_proj", usual)
     words = said.split("-") if isinstance(said, str) else []
     if said == "gated-gelu":
         return "gelu_new", True
@@ -65,4 +65,7 @@ def _feed_forward(config: Mapping[str, Any]) -> tuple[str, bool]:
     )
 
 
-FAMILIES = {"t5": Family(read, "T5ForConditionalGeneration", ("T5ForConditionalGeneration", "T5WithLMHeadModel"))}
+FAMILIES = {
+    "t5": Family(read, "T5ForConditionalGeneration", ("T5ForConditionalGeneration", "T5WithLMHeadModel")),
+    "mt5": Family(read, "MT5ForConditionalGeneration"),
+}

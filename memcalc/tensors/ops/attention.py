@@ -178,7 +178,9 @@ def _math(
     key_whole = _repeated(key_wide, heads) if grouped else key_wide
     value_whole = _repeated(value_wide, heads) if grouped else value_wide
     copies = (folds and not by_head, folds and not dense and not by_head)
-    weights = batched_product(scaled, scale(key_whole), (batch, heads, queries, keys), copies)
+    scaled_key = scale(key_whole)  # lives until the product is there, though a copy of it may be multiplied
+    weights = batched_product(scaled, scaled_key, (batch, heads, queries, keys), copies)
+    del scaled_key
     if bias is not None and bias.needs_grad and not (tape.selective and tape.saving is not None):
         weights = add_into(weights, bias)
     elif bias is not None:
