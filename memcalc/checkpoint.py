@@ -1,8 +1,8 @@
 """What a checkpoint that was published quantised means for a scenario.
 
 Its own format is what ``inference.weights`` stands for unless something else is named; ``dequantized`` has it in the
-precision's format, as ``from_pretrained(…, dequantize=True)`` loads it. It is trained by adapters over bitsandbytes'
-4 bits (QLoRA) or not at all: no other format has gradients here.
+precision's format, as ``from_pretrained(…, dequantize=True)`` loads it. Training goes over bitsandbytes' 4 bits as they
+are (QLoRA); from every other format it begins with dequantized weights, and that is said.
 """
 
 from __future__ import annotations
@@ -82,17 +82,15 @@ def _stored_as(scenario: Scenario, weights: str) -> Scenario:
 
 def _trained(scenario: Scenario, stored: Published | None, assumptions: list[str]) -> Scenario:
     training = scenario.training
-    if stored is None:
+    if stored is None or not stored.trains:
+        if stored is not None:
+            assumptions.append(
+                f"weights: the checkpoint is published in {name(stored)}, which has no gradients here; trained are its "
+                "original weights, as after loading them dequantized"
+            )
         if training.method == "qlora" and training.base_weights is None:
             training = replace(training, base_weights=BASE_WEIGHTS[0])
         return replace(scenario, training=training)
-    if not stored.trains:
-        raise ScenarioError(
-            f"a checkpoint in {name(stored)} is not trained as it is: take the one in 16 bits, or leave "
-            "quantization_config out of its config.json",
-            "task",
-            ["infer"],
-        )
     if training.method != "qlora":
         raise ScenarioError(
             f"the checkpoint is in {name(stored)}: its weights are frozen, qlora trains adapters beside them",

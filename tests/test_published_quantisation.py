@@ -285,8 +285,8 @@ def test_what_is_no_quantization_config_is_an_error_of_the_file(stored: Any) -> 
     assert caught.value.field.startswith("model.config.quantization_config")
 
 
-def test_training_takes_four_bits_of_bitsandbytes_and_nothing_else() -> None:
-    """unsloth's and others' bnb-4bit files are what QLoRA starts from."""
+def test_training_takes_four_bits_of_bitsandbytes_as_they_are_and_others_dequantized() -> None:
+    """unsloth's and others' bnb-4bit files are what QLoRA starts from; no other format has gradients."""
     asked: Json = {"model": model("Llama-3.1-8B", NF4), "task": "train", "seq_len": 512}
     for method in ("full", "lora"):
         with pytest.raises(memcalc.ScenarioError) as caught:
@@ -300,9 +300,11 @@ def test_training_takes_four_bits_of_bitsandbytes_and_nothing_else() -> None:
     assert other.scenario["training"]["base_weights"] == "nf4"
     assert memcalc.estimate(other.scenario).peak == other.peak
     for stored in (GPTQ, FP8_BLOCK, {"quant_method": "aqlm"}, {"quant_method": "bitsandbytes", "load_in_8bit": True}):
-        with pytest.raises(memcalc.ScenarioError) as caught:
-            memcalc.estimate({**asked, "model": model("Llama-3.1-8B", stored), "training": {"method": "qlora"}})
-        assert caught.value.field == "task"
+        for method in ("full", "qlora"):
+            question = {**asked, "training": {"method": method}}
+            begun = memcalc.estimate({**question, "model": model("Llama-3.1-8B", stored)})
+            assert begun.peak == memcalc.estimate({**question, "model": "Llama-3.1-8B"}).peak
+            assert any("trained are its original weights" in one for one in begun.assumptions)
 
 
 def test_skipped_modules_of_a_4_bit_file() -> None:
