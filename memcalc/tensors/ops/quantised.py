@@ -1,7 +1,8 @@
 """Products with quantised weights: what they take for a moment.
 
 How a weight is stored is its scheme's business (``memcalc.quantisation``); here is what the kernels that compute with
-it allocate. Read in the sources named below, not traced: the libraries' kernels need a GPU.
+it allocate. 4 bits: traced, with what the CUDA version makes put in (``memcalc.trace.four_bit``). The others: read in
+the sources named below, not traced; the libraries' kernels need a GPU.
 """
 
 from __future__ import annotations
@@ -145,24 +146,25 @@ def _rows(x: Tensor) -> Size:
 
 
 def _int8(x: Tensor, weight: QuantisedParameter, bias: Parameter | None) -> Tensor:
-    """bitsandbytes' Linear8bitLt: fp16 inputs, searched for outliers, quantised row by row; an int32 product scaled
-    to fp16 [autograd/_functions.py: MatMul8bitLt; functional.py: int8_vectorwise_quant, int8_scaled_mm]. The outlier
-    columns themselves are few and not counted."""
+    """bitsandbytes' Linear8bitLt: an fp16 copy of the input, quantised row by row and searched for outliers; an int32
+    product, scaled to fp16 and cast to the input's format while it is still there. The outlier columns themselves are
+    few and not counted [bitsandbytes 0.50 autograd/_functions.py: MatMul8bitLt.forward; backends/cuda/ops.py:
+    int8_vectorwise_quant, int8_mm_dequant; backends/default/ops.py: int8_scaled_mm]."""
     tape, origin = x.tape, x.format
     half = to(x, Format.FP16)
-    magnitude = fresh(tape, half.shape, Format.FP16, "abs (outliers)")
-    outliers = fresh(tape, half.shape, Format.BOOL, "outliers")
-    del magnitude
     rows = fresh(tape, half.shape[:-1], Format.FP32, "row scales")
     small = fresh(tape, half.shape, Format.UINT8, "int8 input")
-    del outliers
+    magnitude = fresh(tape, half.shape, Format.FP16, "abs (outliers)")
+    outliers = fresh(tape, half.shape, Format.BOOL, "outliers")
+    del magnitude, outliers, half
     shape = (*x.shape[:-1], weight.outputs)
     product = fresh(tape, shape, Format.INT32, "int32 product")
     out = fresh(tape, shape, Format.FP16, "mm (int8)")
-    del product, small, rows, half
     if bias is not None:
         out = add(out, bias, in_place=True)
-    return to(out, origin)
+    out = to(out, origin)
+    del product, small, rows
+    return out
 
 
 def _direct(x: Tensor, weight: QuantisedParameter) -> list[Tensor]:
