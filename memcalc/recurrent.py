@@ -28,6 +28,12 @@ def check(scenario: Scenario, spec: ModelSpec) -> None:
         _check_adapters(scenario.training.lora, spec.family)
     if spec.family == "zamba2":
         _check_zamba2(scenario)
+    if scenario.task == "train" and scenario.training.method == "qlora" and spec.family != "qwen3_next":
+        raise ScenarioError(
+            f"quantised weights were not followed through the training of {spec.family}",
+            "training.method",
+            ["full", "lora", "head"],
+        )
     inference = scenario.inference
     if inference.runtime in SERVERS:
         raise ScenarioError(

@@ -261,6 +261,14 @@ def test_rwkv_keeps_as_much_for_every_token() -> None:
     assert (sizes[2] - sizes[1]) / 91 == pytest.approx(each, rel=1e-3)
 
 
+@pytest.mark.parametrize("model", [MAMBA, "Mamba-Codestral-7B-v0.1", "rwkv-4-169m-pile", "LFM2-350M"])
+def test_quantised_training_is_refused_where_it_was_not_followed(model: str) -> None:
+    lora = {"method": "qlora", "lora": {"targets": ["key" if "rwkv" in model else "in_proj"]}}
+    with pytest.raises(memcalc.ScenarioError, match="quantised weights were not followed") as caught:
+        memcalc.estimate({"model": model, "task": "train", "precision": "bf16", "training": lora})
+    assert caught.value.field == "training.method"
+
+
 @pytest.mark.parametrize("inference", [{"kv_cache": "static"}, {"weights": "nf4"}])
 def test_what_rwkv_refuses(inference: dict[str, Any]) -> None:
     with pytest.raises(memcalc.ScenarioError) as caught:

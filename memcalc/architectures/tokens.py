@@ -42,7 +42,7 @@ def skipped(states: Sequence[Tensor], tokens: Size, each: Size, own: bool = Fals
     node = graph_node(tape, states, backward, slots=len(states))
     if node is None:
         return list(states)
-    made = [fresh(tape, one.shape, one.format, "state") for one in states]
+    made = [fresh(tape, one.shape, one.format, "state of a token") for one in states]
     rest = tokens * each - sum(one.storage.record.bytes for one in made)
     # With activation offload what they keep waits in the computer's memory.
     kept = [] if tape.offload and tape.saving is None else [fresh(tape, (rest,), Format.UINT8, "kept by tokens")]
