@@ -247,6 +247,14 @@ def test_8_the_cache_and_what_shares_it(model: str, each: int, times: float | No
     assert whole.component_peak["kv_cache"] - half.component_peak["kv_cache"] == pytest.approx(256 * each, rel=0.05)
 
 
+def test_8_a_model_without_attention_is_named() -> None:
+    case = context.LESSON.usual("mamba-130m-hf")
+    assert infer("mamba-130m-hf").component_peak["kv_cache"] > 0  # its state, which has one size
+    for ask in (context.question, context.show, context.remember):
+        with pytest.raises(memcalc.MemcalcError, match="mamba-130m-hf has no attention"):
+            ask(case)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_9_what_lives_for_a_moment(model: str) -> None:
     """The two steps' peaks; the logits at the end of the forward pass; AdamW's foreach works on all weights at once."""

@@ -7,6 +7,7 @@ from typing import Final
 from memcalc import units
 from memcalc.architectures.latent import LatentSpec
 from memcalc.architectures.spec import ModelSpec
+from memcalc.errors import MemcalcError
 from memcalc.learn.case import Case, Json, ask, swept
 from memcalc.learn.lesson import Curve, Curves, Lesson, Link, Mark, Question, Rule, Shown, Table, Term, Variable
 from memcalc.learn.lessons.variables import PRECISIONS, dashboard
@@ -58,7 +59,19 @@ def growth(case: Case, attention: str) -> tuple[int, int, float]:
     return half, whole, activations(case, whole, attention) / activations(case, half, attention)
 
 
+def attending(case: Case) -> ModelSpec:
+    """The sizes of a model that has attention; MemcalcError for one that has none (Mamba)."""
+    if not cached(case.spec):
+        raise MemcalcError(
+            f"{case.begins} has no attention: it keeps no scores between tokens and no keys and values, but a state of "
+            "one size, however long the text. Choose another model for this lesson",
+            "model",
+        )
+    return case.spec
+
+
 def question(case: Case) -> Question:
+    attending(case)
     half, whole, ratio = growth(case, "eager")
     return Question(
         f"{case.begins} is trained on {half:,} tokens with eager attention, which writes out a score for every pair of "
@@ -74,7 +87,7 @@ def question(case: Case) -> Question:
 def show(case: Case) -> Shown:
     tokens = case.reachable(case["context"])
     xs = [one for one in CONTEXT.values if case.reachable(one) == one]
-    spec = case.spec
+    spec = attending(case)
     lines = {
         "training, eager": swept(training(case, 1, "eager"), seq_len=xs),
         "training, flash": swept(training(case, 1), seq_len=xs),
@@ -137,7 +150,7 @@ def _rules(case: Case, spec: ModelSpec) -> tuple[Rule, ...]:
 
 
 def remember(case: Case) -> tuple[str, ...]:
-    spec = case.spec
+    spec = attending(case)
     return (
         "Eager attention keeps a score for every pair of tokens: it grows with the square of the text. Flash attention "
         "keeps none of them, and gives the same result.",
