@@ -152,6 +152,8 @@ def test_a_sample_of_the_record_is_traced_anew(name: str) -> None:
     method = case["scenario"].get("training", {}).get("method")
     if method in ("lora", "qlora", "dora"):
         pytest.importorskip("peft")
+    if case["scenario"].get("training", {}).get("liger"):
+        pytest.importorskip("liger_kernel")
     if method == "qlora" or case["scenario"].get("inference", {}).get("weights", "same") != "same":
         pytest.importorskip("bitsandbytes")
     found = trace(case["scenario"]).expect()
