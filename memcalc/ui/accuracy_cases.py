@@ -146,8 +146,10 @@ def left_out_html() -> str:
         f"<small>{escape(one.source)}</small></td></tr>"
         for one in left_out()
     )
-    head = '<th scope="col">runs</th><th scope="col">what was measured, and why no scenario says it</th>'
-    return f'<div class="mc-compare mc-source"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return (
+        '<div class="mc-compare mc-source"><table><caption><b>What was measured</b>, and why no scenario says it'
+        f"</caption><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def alternative(some: Sequence[Case], truth: str) -> str:
