@@ -17,6 +17,7 @@ def _per(size: int, number: int, things: str) -> str:
     """``size`` as ``number things × bytes each``."""
     if size <= 0 or number <= 0:
         return ""
+    things = things.removesuffix("s") if number == 1 else things
     each = size / number
     whole = abs(each - round(each)) < 0.002 and each >= 0.5
     if whole and each < 10240:
