@@ -31,7 +31,7 @@ def test_what_is_carried_of_every_configuration_of_the_catalogue_says_the_same()
         assert not set(noise) & set(kept["config"]), name
         text = packed.pack(kept)
         assert packed.unpack(text) == kept
-        assert len(text) < 300, name  # a link may have some 8,000 characters
+        assert len(text) < 400, name  # a link may have some 8,000 characters; lists of layers are what is long
         assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
