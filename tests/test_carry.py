@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import apart
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -84,8 +83,7 @@ def fetch(path: str) -> tuple[dict[str, str], bytes]:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
-    with ThreadPoolExecutor(1) as apart:  # where browser tests ran before, this thread has a loop of theirs
-        apart.submit(lambda: asyncio.run(app(scope, receive, send))).result()
+    apart.run(app(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return headers, b"".join(one.get("body", b"") for one in sent[1:])
 

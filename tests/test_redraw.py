@@ -5,10 +5,10 @@ Streamlit's own test harness cannot do this: it forgets what the last run did no
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 
+import apart
 import pytest
 from server import ROOT, Server
 from visitor import Answer, Visitor
@@ -31,7 +31,7 @@ async def moved(server: Server, page: str, key: str, value: str) -> tuple[Answer
 
 @pytest.mark.parametrize("page", ["", "training", "inference", "timeline", "batch", "sweep"])
 def test_a_slider_draws_the_answers_parts_and_they_are_the_whole_pages(server: Server, page: str) -> None:
-    found, whole = asyncio.run(moved(server, page, "seq", "4096"))
+    found, whole = apart.run(moved(server, page, "seq", "4096"))
     assert found.parts
     assert found.runs == 1  # the browser goes through all elements of the page at each
     assert not {"slider", "selectbox", "button"} & set(found.drawn)  # no control is sent again
@@ -49,7 +49,7 @@ def test_what_a_slider_does_not_change_is_not_worked_out_again(server: Server, p
         async with Visitor(server.url, page) as one:
             return await one.open(), await one.move(key, value)
 
-    before, after = (json.loads(one.charts[0])["data"] for one in asyncio.run(both()))
+    before, after = (json.loads(one.charts[0])["data"] for one in apart.run(both()))
     differing = [new.get("name") for old, new in zip(before, after, strict=True) if old != new]
     assert differing
     assert all("now" in str(name) for name in differing)
@@ -63,6 +63,6 @@ def test_a_choice_that_changes_other_controls_draws_the_whole_page(server: Serve
             await one.open()
             return await one.move("method", "LoRA")
 
-    found = asyncio.run(lora())
+    found = apart.run(lora())
     assert not found.parts
     assert "selectbox" in found.drawn

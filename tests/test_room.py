@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import apart
 import pytest
 from server import ROOT, free_port
 from visitor import Visitor
@@ -65,7 +65,7 @@ def test_a_student_opens_the_workshop_by_the_address_that_is_said(room: tuple) -
             assert moved.parts  # the lesson's figure alone
             assert "4,096 tokens" in " ".join(moved.html)
 
-    asyncio.run(walk())
+    apart.run(walk())
 
 
 def test_the_rooms_pages_are_taken_and_strangers_pages_are_not(room: tuple) -> None:
@@ -80,8 +80,8 @@ def test_the_rooms_pages_are_taken_and_strangers_pages_are_not(room: tuple) -> N
         except InvalidStatus as refused:
             return refused.response.status_code
 
-    assert asyncio.run(tried(url)) == 101
-    assert asyncio.run(tried("http://elsewhere.example")) == 403
+    assert apart.run(tried(url)) == 101
+    assert apart.run(tried("http://elsewhere.example")) == 403
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console's Ctrl+C cannot be sent to one process there")

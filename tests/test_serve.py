@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import socket
 import sys
 import tempfile
 from typing import Any
 
+import apart
 import pytest
 
 from memcalc.ui import serve
@@ -66,7 +66,7 @@ def test_a_file_that_never_changes_is_read_once_for_all_visitors(cache: str, rea
             await send({"type": "http.response.body", "body": text[at : at + 1000], "more_body": more})
 
     app = serve.Compression(files)
-    answers = [asyncio.run(_asked(app, "/static/js/a.js", accept_encoding="gzip")) for _ in range(3)]
+    answers = [apart.run(_asked(app, "/static/js/a.js", accept_encoding="gzip")) for _ in range(3)]
     assert len(asked) == read
     assert answers[0] == answers[1] == answers[2]
     headers, body = answers[2]
@@ -75,6 +75,6 @@ def test_a_file_that_never_changes_is_read_once_for_all_visitors(cache: str, rea
     assert headers["content-length"] == str(len(body))
     assert headers["vary"] == "Accept-Encoding"
     # A browser that cannot read gzip, and one that asks whether its copy is still good, are answered by Streamlit.
-    assert asyncio.run(_asked(app, "/static/js/a.js"))[1] == text
-    asyncio.run(_asked(app, "/static/js/a.js", accept_encoding="gzip", if_none_match='"7"'))
+    assert apart.run(_asked(app, "/static/js/a.js"))[1] == text
+    apart.run(_asked(app, "/static/js/a.js", accept_encoding="gzip", if_none_match='"7"'))
     assert len(asked) == read + 2

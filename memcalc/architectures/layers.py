@@ -252,12 +252,14 @@ class Linear:
         return ops.linear(x, self.weight, self.bias)
 
 
-def rms_norm(x: Tensor, weight: Parameter, weight_first: bool = False, fused: bool = True) -> Tensor:
+def rms_norm(
+    x: Tensor, weight: Parameter, weight_first: bool = False, fused: bool = True, in_place: bool = True
+) -> Tensor:
     """transformers' LlamaRMSNorm, written out in elementwise operators in fp32 (or Liger's fused one).
     ``weight_first``: multiplied by its weight before it is cast back, as in gpt-oss; ``fused``: whether Liger has this
-    one."""
+    one, and ``in_place``: whether its backward writes over the incoming gradient."""
     if x.tape.liger and fused:
-        return ops.fused_rms_norm(x, weight)
+        return ops.fused_rms_norm(x, weight, in_place)
     fmt = x.format
     x = ops.to(x, Format.FP32)
     variance = ops.mean_last(ops.power(x))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memcalc.architectures.layers import Norm, rms_norm
 from memcalc.architectures.llama import Block, Llama, rotary_table, rotate_half
 from memcalc.architectures.olmo import NormsAfter
 from memcalc.architectures.run import Run
@@ -60,6 +61,11 @@ class Hunyuan(Llama):
 
 class Exaone4(NormsAfter):
     """Where some layers slide, only those rotate."""
+
+    def make_norm(self, path: str, *shape: int, repeat: int = 1) -> Norm:
+        # What comes back to a norm behind a block goes to the residual too: Liger does not write over it.
+        weight = self.maker.parameter(f"{path}.weight", *shape, repeat=repeat)
+        return lambda x: rms_norm(x, weight, in_place=False)
 
     def position(self, index: int, query: Tensor, key: Tensor, shared: Sequence[Tensor]) -> tuple[Tensor, ...]:
         if self.spec.windows and self.spec.window(self.plan[index].layer) is None:
