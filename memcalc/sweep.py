@@ -250,8 +250,10 @@ def _grid(
     result = np.zeros(shape, np.int64)
     names = list(values)
     windows, singly = _windows(question), _singly(question)
+    apart = question.model.spec.by_batch and scenario.task == "infer"
     splits = [
-        _split(values[name], (2,) if name == "batch" else (2, *windows), name != "batch" and singly) for name in names
+        _split(values[name], (2,), apart) if name == "batch" else _split(values[name], (2, *windows), singly)
+        for name in names
     ]
     for chosen in product(*splits):
         point: dict[str, Any] = dict(own)
@@ -300,7 +302,7 @@ def lengths_are_free(scenario: Mapping[str, Any] | Scenario, allow_files: bool =
 
 def _split(values: list[int], thresholds: tuple[int, ...], singly: bool) -> list[list[int]]:
     """The places of the values, grouped by which thresholds they reach: within a group the program takes one path.
-    ``singly``: each length on its own."""
+    ``singly``: each value on its own."""
     groups: dict[tuple[bool, ...] | int, list[int]] = {}
     for place, one in enumerate(values):
         key = one if singly else tuple(one >= limit for limit in thresholds)

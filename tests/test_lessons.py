@@ -480,6 +480,15 @@ def test_what_a_text_adds_by_hand() -> None:
 
 
 @pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B"])
+def test_what_the_fixed_part_is_sums_to_it(model: str) -> None:
+    case = batch.LESSON.usual(model)
+    note = batch.show(case).notes[1]
+    assert "optimizer states" in note
+    for said, sizes in zip(note.split("; "), batch.both(case), strict=True):
+        assert in_mib(said) == pytest.approx(through(sizes).fixed / 2**20, rel=0.005)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "Llama-3.1-8B"])
 def test_lesson_2_accounts_for_the_whole_saving(model: str) -> None:
     """What is not needed, and what less is needed of: the difference of the two runs and of the cache that is new."""
     case = saving.LESSON.usual(model)

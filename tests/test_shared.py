@@ -8,6 +8,7 @@ import pytest
 
 import memcalc
 from memcalc.estimate import lay
+from memcalc.models import catalogue
 from memcalc.shared import Shared
 from memcalc.sweep import sweep_components
 
@@ -58,6 +59,19 @@ def test_a_sweeps_points_have_the_estimates_range(model: Any, task: str) -> None
             one = memcalc.estimate(point)
             assert [grid.device_low[i, j], grid.device_high[i, j]] == one.range["device"]
             assert grid.device[i, j] == one.peak["device"]
+
+
+FAMILIES = {entry.config["model_type"]: name for name, entry in reversed(catalogue.entries().items())}
+
+
+@pytest.mark.parametrize("model", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("task", ["train", "infer"])
+def test_every_familys_sweep_over_the_batch_is_its_estimates(model: str, task: str) -> None:
+    more: dict[str, Any] = {"seq_len": 64} if task == "train" else {"inference": {"prompt_tokens": 48, "new_tokens": 4}}
+    scenario = {"model": model, "task": task, **more}
+    batches = [1, 2, 5]
+    grid = memcalc.sweep(scenario, batch=batches)
+    assert list(grid.device) == [memcalc.estimate({**scenario, "batch": one}).peak["device"] for one in batches]
 
 
 @pytest.mark.parametrize("model", ["Llama-3.2-1B", "gpt2", "Gemma-2-2B"])

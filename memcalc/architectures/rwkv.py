@@ -48,6 +48,10 @@ class RwkvSpec(DecoderSpec):
         return (State("feed-forward", (self.hidden,)), State("attention", (self.hidden,)), *recurrent)
 
     @property
+    def by_batch(self) -> bool:
+        return True  # Rwkv._shifted: its code takes the sequences of a batch for tokens, one after the other
+
+    @property
     def by_length(self) -> bool:
         """A loop over the tokens."""
         return True

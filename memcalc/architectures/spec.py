@@ -96,6 +96,11 @@ class ModelSpec:
         """Whether what is kept depends on each length's own value: a sweep then runs each length by itself."""
         return False
 
+    @property
+    def by_batch(self) -> bool:
+        """The same of the number of sequences, in generation."""
+        return False
+
     def kind(self, layer: int) -> object:
         """What distinguishes a layer from others: its window, unless a family has more."""
         return self.window(layer)

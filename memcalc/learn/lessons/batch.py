@@ -24,6 +24,8 @@ CLAIMED: Final = (0.05, 0.10)
 PARTS: Final = (5, 10)
 NEAR: Final = 0.025
 """How far from a half a share may be and still be called one."""
+SEEN: Final = 0.002
+"""A smaller share of the fixed part is not named."""
 EDGES: Final = (0.525, 0.60, 0.80, 0.975)
 CHOICES: Final = ("half as much", "52 to 60 %", "60 to 80 %", "80 to 97 %", "just as much")
 MODELS: Final = ("gpt2", "Llama-3.2-1B", "Llama-3.1-8B", "Qwen2.5-32B", "Llama-3.1-70B")
@@ -133,17 +135,21 @@ def _rules(case: Case, batch: int) -> tuple[Rule, ...]:
 
 
 def _notes(case: Case, train: list[int]) -> tuple[str, ...]:
-    flat = through(train).straight_from - 1
+    line = through(train)
+    flat = line.straight_from - 1
+    learnt = of_line(training(case, LAST), training(case, LAST // 2))
+    used = of_line(inference(case, LAST), inference(case, LAST // 2))
     said = [
-        f"Each text adds in training {_of_each(training(case, LAST), training(case, LAST // 2))}; in inference "
-        f"{_of_each(inference(case, LAST), inference(case, LAST // 2))}."
+        f"Each text adds in training {listed(learnt[1])}; in inference {listed(used[1])}.",
+        f"The fixed part of training is {listed(learnt[0])}; of inference {listed(used[0])}.",
     ]
     if flat:
         first = ask(training(case, 1))
-        said.append(
-            f"Up to batch {flat} the line does not hold: with few texts the {PHASES[first.peak['phase']]} is highest, "
-            "and what it needs does not grow with the batch."
-        )
+        phase = first.peak["phase"]
+        why = "other tensors make the highest instant"
+        if phase == "optimizer":
+            why = f"the {PHASES[phase]} is highest, and what it needs does not grow with the batch"
+        said.append(f"Up to batch {flat} the line does not hold: with few texts {why}.")
     found = ask(training(case, case["texts"]))
     if found.peak["phase"] == "backward" and found.at_peak["gradients"] < found.component_peak["gradients"] / 10:
         said.append(
@@ -154,12 +160,15 @@ def _notes(case: Case, train: list[int]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _of_each(many: Json, half: Json) -> str:
-    """What one text more adds, by component: between the two batches that the line goes through."""
+def of_line(many: Json, half: Json) -> tuple[dict[str, int], dict[str, int]]:
+    """The line through two batches by component, bytes: what is fixed, and what one text more adds."""
     most, less = (ask(one) for one in (many, half))
-    texts = int(most.scenario["batch"]) - int(less.scenario["batch"])
-    less_of = parts(less)
-    return listed({name: round((size - less_of[name]) / texts) for name, size in parts(most).items()})
+    few, more = int(less.scenario["batch"]), parts(most)
+    texts = int(most.scenario["batch"]) - few
+    each = {name: (more[name] - size) / texts for name, size in parts(less).items()}
+    fixed = {name: round(size - few * each[name]) for name, size in parts(less).items()}
+    fixed = {name: size for name, size in fixed.items() if size > SEEN * sum(fixed.values())}
+    return fixed, {name: round(size) for name, size in each.items()}
 
 
 def remember(case: Case) -> tuple[str, ...]:
