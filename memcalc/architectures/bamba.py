@@ -40,11 +40,6 @@ class SsdHybridSpec(MoeSpec):
     rotary_dim: int = 0
     shared_ffn: int = 0
 
-    @property
-    def channels(self) -> int:
-        """Channels of the convolution: those of the heads, and the projections of the state."""
-        return self.ssd.inner + self.ssd.projections
-
     def kind(self, layer: int) -> object:
         return layer in self.attention_layers
 
@@ -53,7 +48,7 @@ class SsdHybridSpec(MoeSpec):
         return (heads, self.head_dim), (heads, self.head_dim)
 
     def states(self, layer: int) -> tuple[State, ...]:
-        return () if layer in self.attention_layers else ssd_states(self.ssd, self.channels, self.kernel)
+        return () if layer in self.attention_layers else ssd_states(self.ssd, self.kernel)
 
     @property
     def by_length(self) -> bool:

@@ -38,18 +38,8 @@ class FalconH1Spec(DecoderSpec):
     inner_norm: bool = False
     norm_first: bool = True
 
-    @property
-    def channels(self) -> int:
-        """Channels of the convolution: those of the heads, and the projections of the state."""
-        return self.ssd.inner + self.ssd.projections
-
-    @property
-    def projected(self) -> int:
-        """Values of a token that the mixer is made of: gate, channels, time steps."""
-        return self.ssd.inner + self.channels + self.ssd.heads
-
     def states(self, layer: int) -> tuple[State, ...]:
-        return ssd_states(self.ssd, self.channels, self.kernel)
+        return ssd_states(self.ssd, self.kernel)
 
     @property
     def by_length(self) -> bool:
@@ -89,9 +79,10 @@ class FalconH1(Llama):
         step_bias = maker.parameter(f"{mamba}.dt_bias", spec.ssd.heads, repeat=repeat)
         a_log = maker.parameter(f"{mamba}.A_log", spec.ssd.heads, repeat=repeat)
         skip = maker.parameter(f"{mamba}.D", spec.ssd.heads, repeat=repeat)
-        conv = maker.parameter(f"{mamba}.conv1d.weight", spec.channels, 1, spec.kernel, repeat=repeat)
-        conv_bias = maker.parameter(f"{mamba}.conv1d.bias", spec.channels, repeat=repeat) if spec.conv_bias else None
-        mixer = {"in_proj": maker.linear(mamba, "in_proj", spec.hidden, spec.projected, spec.in_bias, repeat)}
+        channels = spec.ssd.channels
+        conv = maker.parameter(f"{mamba}.conv1d.weight", channels, 1, spec.kernel, repeat=repeat)
+        conv_bias = maker.parameter(f"{mamba}.conv1d.bias", channels, repeat=repeat) if spec.conv_bias else None
+        mixer = {"in_proj": maker.linear(mamba, "in_proj", spec.hidden, spec.ssd.projected, spec.in_bias, repeat)}
         inner = maker.parameter(f"{mamba}.norm.weight", spec.ssd.inner, repeat=repeat) if spec.inner_norm else None
         mixer["out_proj"] = maker.linear(mamba, "out_proj", spec.ssd.inner, spec.hidden, spec.out_bias, repeat)
         linears |= {one[0]: maker.linear(attn, *one, repeat) for one in self.attention_linears()}
@@ -101,7 +92,7 @@ class FalconH1(Llama):
         return HybridBlock(linears, norms, mixer, a_log, skip, step_bias, conv, conv_bias, inner)
 
     def buffers(self) -> list[tuple[str, tuple[int, ...], Format]]:
-        vector = ("mamba.mup_vector", (1, 1, self.spec.projected), self.maker.format)
+        vector = ("mamba.mup_vector", (1, 1, self.spec.ssd.projected), self.maker.format)
         return [*super().buffers(), *([vector] * self.spec.layers)]
 
     def scaled(self, inputs_embeds: Tensor) -> Tensor:
@@ -152,10 +143,10 @@ class FalconH1(Llama):
         projected = times_buffer(projected, self.maker.format)
         decay = rates(hidden, one.a_log)
         conv, recurrent = spec.states(0)
-        gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
-        channels = channels.view(b, spec.channels, s)
+        gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.ssd.channels, ssd.heads])
+        channels = channels.view(b, spec.ssd.channels, s)
         channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, spec.activation)
-        channels = channels.view(b, s, spec.channels)
+        channels = channels.view(b, s, spec.ssd.channels)
         if masked(run, tape):
             channels = scan.times_mask(channels, run.padding)
         hidden = channels  # the local variable's name

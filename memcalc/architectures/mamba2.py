@@ -29,19 +29,14 @@ class Mamba2Spec(MambaSpec):
 
     ssd: Ssd = CODESTRAL
 
-    @property
-    def channels(self) -> int:
-        """Channels of the convolution: those of the heads, and the projections of the state."""
-        return self.ssd.inner + self.ssd.projections
-
     def states(self, layer: int) -> tuple[State, ...]:
-        return ssd_states(self.ssd, self.channels, self.kernel)
+        return ssd_states(self.ssd, self.kernel)
 
 
-def ssd_states(one: Ssd, channels: int, kernel: int) -> tuple[State, ...]:
+def ssd_states(one: Ssd, kernel: int) -> tuple[State, ...]:
     """The last inputs of the convolution in the model's format, and a matrix a head in fp32."""
     return (
-        State("convolution", (channels, kernel)),
+        State("convolution", (one.channels, kernel)),
         State("recurrent", (one.heads, one.width, one.state), Format.FP32),
     )
 
@@ -60,8 +55,6 @@ class Mixed(Protocol):
     @property
     def ssd(self) -> Ssd: ...
     @property
-    def channels(self) -> int: ...
-    @property
     def kernel(self) -> int: ...
     @property
     def conv_bias(self) -> bool: ...
@@ -79,9 +72,9 @@ def ssd_mixer(maker: Maker, path: str, spec: Mixed, repeat: int) -> SsdMixer:
     step_bias = maker.parameter(f"{path}.dt_bias", one.heads, repeat=repeat)
     a_log = maker.parameter(f"{path}.A_log", one.heads, repeat=repeat)
     skip = maker.parameter(f"{path}.D", one.heads, repeat=repeat)
-    conv = maker.parameter(f"{path}.conv1d.weight", spec.channels, 1, spec.kernel, repeat=repeat)
-    bias = maker.parameter(f"{path}.conv1d.bias", spec.channels, repeat=repeat) if spec.conv_bias else None
-    wide = one.inner + spec.channels + one.heads
+    conv = maker.parameter(f"{path}.conv1d.weight", spec.ssd.channels, 1, spec.kernel, repeat=repeat)
+    bias = maker.parameter(f"{path}.conv1d.bias", spec.ssd.channels, repeat=repeat) if spec.conv_bias else None
+    wide = one.projected
     linears = {"in_proj": maker.linear(path, "in_proj", spec.hidden, wide, spec.linear_bias, repeat)}
     gated = maker.parameter(f"{path}.norm.weight", one.inner, repeat=repeat)
     linears["out_proj"] = maker.linear(path, "out_proj", one.inner, spec.hidden, spec.linear_bias, repeat)
@@ -116,11 +109,11 @@ def mixed(index: int, spec: Mixed, one: SsdMixer, hidden: Tensor, run: Run, act:
         hidden = scan.times_mask(hidden, run.padding)
     projected = one.linears["in_proj"](hidden)
     decay = rates(hidden, one.a_log)
-    conv, recurrent = ssd_states(ssd, spec.channels, spec.kernel)
-    gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.channels, ssd.heads])
-    channels = channels.view(b, spec.channels, s)
+    conv, recurrent = ssd_states(ssd, spec.kernel)
+    gate, channels, steps = ops.split_last(projected, [ssd.inner, spec.ssd.channels, ssd.heads])
+    channels = channels.view(b, spec.ssd.channels, s)
     channels = convolved(index, channels, one.conv, one.conv_bias, run, conv, act or spec.activation)
-    channels = channels.view(b, s, spec.channels)
+    channels = channels.view(b, s, spec.ssd.channels)
     if masked(run, tape):
         channels = scan.times_mask(channels, run.padding)
     hidden = channels  # the local variable's name

@@ -35,11 +35,6 @@ class NemotronHSpec(DecoderSpec):
     linear_bias: bool = False
     mixer_activation: str = "silu"
 
-    @property
-    def channels(self) -> int:
-        """Channels of the convolution: those of the heads, and the projections of the state."""
-        return self.ssd.inner + self.ssd.projections
-
     def kind(self, layer: int) -> object:
         return self.kinds[layer]
 
@@ -50,7 +45,7 @@ class NemotronHSpec(DecoderSpec):
     def states(self, layer: int) -> tuple[State, ...]:
         if self.kinds[layer] != "linear_attention":
             return ()
-        return ssd_states(self.ssd, self.channels, self.kernel)
+        return ssd_states(self.ssd, self.kernel)
 
     @property
     def by_length(self) -> bool:

@@ -44,6 +44,16 @@ class Ssd:
         """Values of a token that say how it enters the state and what is read out of it."""
         return 2 * self.groups * self.state
 
+    @property
+    def channels(self) -> int:
+        """Channels of the convolution: those of the heads, and the projections of the state."""
+        return self.inner + self.projections
+
+    @property
+    def projected(self) -> int:
+        """Values of a token that the mixer is made of: gate, channels, time steps."""
+        return self.inner + self.channels + self.heads
+
 
 @dataclass(slots=True)
 class Scanned:

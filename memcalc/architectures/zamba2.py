@@ -40,11 +40,6 @@ class Zamba2Spec(DecoderSpec):
     conv_bias: bool = True
     linear_bias: bool = False
 
-    @property
-    def channels(self) -> int:
-        """Channels of the convolution: those of the heads, and the projections of the state."""
-        return self.ssd.inner + self.ssd.projections
-
     def kind(self, layer: int) -> object:
         return layer in self.hybrid_layers
 
@@ -53,7 +48,7 @@ class Zamba2Spec(DecoderSpec):
         return (heads, self.head_dim), (heads, self.head_dim)
 
     def states(self, layer: int) -> tuple[State, ...]:
-        return ssd_states(self.ssd, self.channels, self.kernel)
+        return ssd_states(self.ssd, self.kernel)
 
     @property
     def by_length(self) -> bool:
