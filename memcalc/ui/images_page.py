@@ -9,13 +9,11 @@ from typing import Any
 import streamlit as st
 
 from memcalc.diffusion.code import code
-from memcalc.ui import advice_view, bring, carry, controls, decide, form_controls, images_more, own_card, redraw
+from memcalc.ui import advice_view, bring, carry, decide, form_controls, images_more, redraw
 from memcalc.ui import images_settings as known
 from memcalc.ui.form import Json
-from memcalc.ui.form_page import FormPage, Now
 from memcalc.ui.ledger import Run
-
-KEYS = ("pipeline", "gpu", *own_card.KEYS)
+from memcalc.ui.untraced_page import UntracedPage
 
 
 class Form(form_controls.Form):
@@ -70,33 +68,17 @@ def below(scenario: Json, run: Run) -> None:
 
 
 @dataclass(frozen=True)
-class ImagesPage(FormPage):
+class ImagesPage(UntracedPage):
     """A form whose models are pipelines."""
+
+    chosen = "pipeline"
+    models = tuple(known.MODELS)
 
     def form(self) -> form_controls.Form:
         return Form(self.settings)
 
-    def states(self) -> dict[str, Any]:
-        keys = (*KEYS, *(one.key for one in self.settings))
-        return {key: st.session_state[key] for key in keys if key in st.session_state}
-
-    def allowed(self) -> dict[str, Any]:
-        return {
-            "pipeline": known.MODELS, "gpu": controls.card_choices(), "free": None, "reserve": None, "pins": None,
-            **{one.key: one.allowed() for one in self.settings},
-        }  # fmt: skip
-
     def take(self, task: str) -> bring.Take:
         return known.states_of
-
-    def asks(self, scenario: Json, run: Run, now: Now) -> None:
-        """Real code is traced for language models only."""
-
-    def checked(self, scenario: Json, run: Run) -> None:
-        """Nothing is traced here."""
-
-    def offer(self, run: Run, scenario: Json, states: Mapping[str, Any]) -> None:
-        """The page lists itself what would make it fit."""
 
 
 PAGE = ImagesPage(

@@ -9,13 +9,10 @@ from typing import Any
 import streamlit as st
 
 from memcalc.models.vision import MODELS
-from memcalc.ui import bring, controls, form_controls, own_card, redraw
+from memcalc.ui import bring, form_controls, redraw
 from memcalc.ui import vision_settings as known
 from memcalc.ui.form import Json
-from memcalc.ui.form_page import FormPage, Now
-from memcalc.ui.ledger import Run
-
-KEYS = ("vision", "gpu", *own_card.KEYS)
+from memcalc.ui.untraced_page import UntracedPage
 
 
 class Form(form_controls.Form):
@@ -46,33 +43,17 @@ def scenario_of(states: Mapping[str, Any]) -> Json:
 
 
 @dataclass(frozen=True)
-class VisionPage(FormPage):
+class VisionPage(UntracedPage):
     """A form whose models see or denoise pictures."""
+
+    chosen = "vision"
+    models = tuple(MODELS)
 
     def form(self) -> form_controls.Form:
         return Form(self.settings)
 
-    def states(self) -> dict[str, Any]:
-        keys = (*KEYS, *(one.key for one in self.settings))
-        return {key: st.session_state[key] for key in keys if key in st.session_state}
-
-    def allowed(self) -> dict[str, Any]:
-        return {
-            "vision": MODELS, "gpu": controls.card_choices(), "free": None, "reserve": None, "pins": None,
-            **{one.key: one.allowed() for one in self.settings},
-        }  # fmt: skip
-
     def take(self, task: str) -> bring.Take:
         return known.states_of
-
-    def asks(self, scenario: Json, run: Run, now: Now) -> None:
-        """The libraries' code is not installed beside the page: nothing is traced here."""
-
-    def checked(self, scenario: Json, run: Run) -> None:
-        """Nothing is traced here."""
-
-    def offer(self, run: Run, scenario: Json, states: Mapping[str, Any]) -> None:
-        """What would make it fit is shown at each control."""
 
 
 PAGE = VisionPage(
